@@ -1,0 +1,252 @@
+"""The contract of a provider: an engine that runs tasks on machines that a run rents.
+
+A provider is a class with the methods of :class:`Compute`.  Every call is idempotent: names are chosen by the caller
+and are deterministic, so a call that is repeated after a lost answer finds what the first one made.  Errors are those
+of :mod:`orchestrator.errors` and no others.  A provider never imports the engine.
+
+The same suite of behaviours (``orchestrator.testing``) is run against every provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+JSON = Mapping[str, Any]
+
+
+class Cause(StrEnum):
+    """Why an attempt ended without success.  Retries are counted by cause."""
+
+    PREEMPTED = "preempted"  # the provider took the machine back
+    NO_CAPACITY = "no-capacity"  # no machine could be had in time
+    INFRASTRUCTURE = "infrastructure"  # node, network, storage or image failed, not the user's program
+    EXIT_CODE = "exit-code"  # the program ended with a code other than 0, or by a signal
+    TIMEOUT = "timeout"  # stopped at limits.timeout
+    COMMAND = "command"  # the program cannot be started at all: never retried
+    CANCELLED = "cancelled"  # stopped because we asked for it
+    DRIVER_LOST = "driver-lost"  # died together with our own driver: made again, counted against no limit
+
+
+class Phase(StrEnum):
+    """Where a task is, in our words.  Each provider has one table from its own states to these."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again."""
+
+    name: str
+    trial: int
+    attempt: int
+    params: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a task ended.  ``cause`` is None exactly when it succeeded.  Times are Unix seconds, by the node's clock."""
+
+    cause: Cause | None
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    started: float | None = None
+    finished: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanged:
+    """A task is in ``phase`` now.  May be repeated and may skip phases; ``ended`` is set exactly in ENDED.
+
+    ``result`` is the runner's ``result.json`` where the provider has it at hand; None: it lies in the object store
+    (or the runner never came to write it).
+    """
+
+    name: str
+    phase: Phase
+    at: float
+    ended: Ended | None = None
+    node: str | None = None
+    result: JSON | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSeen:
+    """A value that a running task reported.  Delivered at least once, in order of reporting for each task."""
+
+    name: str
+    metric: str
+    value: float
+    step: float | None
+    at: float
+
+
+Event = TaskChanged | MetricSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed since ``cursor`` was handed out.
+
+    With ``complete`` the events name the present phase of every task that the pool knows: a task that is not named
+    does not exist there.  That is the answer to a call without a cursor.
+    """
+
+    events: Sequence[Event]
+    cursor: str
+    complete: bool = False
+
+
+class PoolState(StrEnum):
+    CREATING = "creating"
+    READY = "ready"
+    DELETING = "deleting"
+    GONE = "gone"
+    FAILED = "failed"  # lasting: the reason says what the user must change
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """``cost`` is what the pool has cost so far and ``rate`` what it costs an hour now, both in US$."""
+
+    state: PoolState
+    reason: str = ""
+    nodes: int = 0
+    slots: int = 0
+    cost: float = 0.0
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What one trial needs.  Sizes in bytes; ``gpus`` below 1 is a share of one."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    gpu: str | None = None
+    memory: int | None = None
+    disk: int | None = None
+    shm: int | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest:
+    """The machines that a run asks for, and the job that all its tasks share.
+
+    ``name`` is the run's id.  ``job`` is the runner's job document (see :mod:`orchestrator.runner`).  ``slots`` is how
+    many tasks may run at once (None: as many as the provider finds sensible).  ``lease_until`` is the Unix time after
+    which the pool must be gone whoever is alive, ``idle_timeout`` the seconds without work after which it shrinks
+    to nothing.  ``secrets`` are values for the tasks' environment: they go to the provider's own secret channel, are
+    never written down and never shown, so they are left out of ``repr``.
+    """
+
+    name: str
+    job: JSON
+    machine: Machine
+    slots: int | None
+    max_nodes: int | None
+    lease_until: float
+    idle_timeout: float
+    spot: bool = False
+    on_demand_fallback: bool = False
+    vm_size: str | None = None
+    price: float | None = None
+    region: str | None = None
+    image: str | None = None
+    isolation: str = "process"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Something alive that carries our tags: a pool, a queue, a container, a process."""
+
+    kind: str
+    name: str
+    run: str | None
+    lease_until: float | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would take: calls to the provider, the price of an hour with all slots busy in US$, and warnings."""
+
+    api_calls: int
+    slots: int
+    rate: float
+    nodes: int = 1
+    machine: str = ""
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Facts about a provider that the engine plans with.
+
+    ``ahead`` is how many tasks beyond those that can run it is worth to have submitted (None: all of them; the
+    service queues).  ``poll_seconds`` is how long to wait between two looks.  ``survives_client`` says that tasks go
+    on when the process that submitted them dies; where not, they are lost with it and made again.
+    """
+
+    name: str
+    ahead: int | None
+    poll_seconds: float
+    survives_client: bool
+    processes: bool = True
+    containers: bool = False
+    spot: bool = False
+    schedule: bool = False
+    stores: Sequence[str] = ("file",)
+
+
+class Compute(Protocol):
+    """An engine that runs tasks.  One instance serves one run, from one thread at a time, except ``read_log``."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
+        """What ``tasks`` tasks would take.  Makes nothing.  Raises InvalidRequest for what can never run here."""
+
+    def create_pool(self, request: PoolRequest) -> None:
+        """Ask for the pool; it need not be ready on return.  A pool of this name that exists is taken over."""
+
+    def pool_status(self, pool: str) -> PoolStatus:
+        """State GONE (not NotFound) for a pool that does not exist."""
+
+    def delete_pool(self, pool: str) -> None:
+        """End its tasks and give the machines back; repeat until ``pool_status`` says GONE.  Fine if it is gone."""
+
+    def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
+        """Submit lazily and yield the name of each task that the provider has acknowledged.
+
+        A task whose name the pool knows already is acknowledged and not run again.  Raises on the first call that
+        fails for good; what was yielded before stays submitted.
+        """
+
+    def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:
+        """What changed since ``cursor``; blocks up to ``wait`` seconds while nothing has.  None: everything."""
+
+    def cancel(self, pool: str, names: Iterable[str]) -> None:
+        """Tell tasks to stop (SIGTERM, then SIGKILL after the job's grace).  Unknown and ended ones are ignored."""
+
+    def read_log(self, pool: str, task: str, stream: str, offset: int, size: int) -> bytes:
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``; empty when there are none (yet)."""
+
+    def owned(self) -> Iterator[Owned]:
+        """Everything alive that carries our tags, of every run."""
+
+    def reclaim(self, owned: Owned) -> None:
+        """Delete one such thing for good.  Fine if it is gone."""
+
+    def close(self) -> None:
+        """Let go of connections and helper processes.  A local pool ends with it."""

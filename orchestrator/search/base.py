@@ -1,0 +1,52 @@
+"""The contract of a search: where the parameters of the trials come from.
+
+Static searches know every point beforehand; adaptive ones learn from results.  Both are asked for one trial at a
+time, in order, and never hold a list of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The end of a trial: ``state`` is succeeded, failed, pruned or cancelled; ``metrics`` holds its last values.
+
+    ``value`` is the value of the search's metric, None when the trial did not report it or it is not finite.
+    """
+
+    trial: int
+    params: Params
+    state: str
+    value: float | None
+    metrics: Mapping[str, float]
+
+
+class Search(Protocol):
+    """Suggests parameters.  The same seed and the same tells in the same order give the same points, on any machine."""
+
+    @property
+    def size(self) -> int | None:
+        """How many trials there are at most; None when only asking shows it."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether a point depends on the results of earlier trials."""
+
+    def ask(self, trial: int) -> Params | None:
+        """The parameters of this trial; None when the space is exhausted.
+
+        Called with ascending trial numbers.  After a resume the trials that the record holds are not asked for
+        again: they are announced with ``replay`` in the order in which they were first asked.
+        """
+
+    def replay(self, trial: int, params: Params) -> None:
+        """This trial was asked for in an earlier life of the run and got these parameters."""
+
+    def tell(self, told: Told) -> None:
+        """A trial has ended.  Told once a trial, in the order in which the record counted them."""

@@ -1,0 +1,101 @@
+"""Every key of the object store and every path of ``$ORCHESTRATE_HOME`` is made here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def bundle_key(digest: str) -> str:
+    """The code bundle with this content digest (hexadecimal SHA-256)."""
+    return f"bundles/{digest}.tar"
+
+
+def blob_key(digest: str) -> str:
+    """One input file with this content digest."""
+    return f"blobs/{digest[:2]}/{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """Keys of one run, below ``runs/ID``."""
+
+    run: str
+
+    @property
+    def root(self) -> str:
+        return f"runs/{self.run}"
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.root}/manifest.json"
+
+    @property
+    def job(self) -> str:
+        return f"{self.root}/job.json"
+
+    def trial(self, trial: int) -> str:
+        return f"{self.root}/trials/{trial:06d}"
+
+    def checkpoint(self, trial: int) -> str:
+        return f"{self.trial(trial)}/checkpoint"
+
+    def attempt(self, trial: int, attempt: int) -> str:
+        return f"{self.trial(trial)}/{attempt}"
+
+    def result(self, trial: int, attempt: int) -> str:
+        return f"{self.attempt(trial, attempt)}/result.json"
+
+    def metrics(self, trial: int, attempt: int) -> str:
+        return f"{self.attempt(trial, attempt)}/metrics.jsonl"
+
+    def log(self, trial: int, attempt: int, stream: str) -> str:
+        return f"{self.attempt(trial, attempt)}/{stream}.txt"
+
+    def outputs(self, trial: int, attempt: int) -> str:
+        return f"{self.attempt(trial, attempt)}/outputs"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds all local state: ``$ORCHESTRATE_HOME``, else ``~/.orchestrate``."""
+
+    path: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        configured = os.environ.get("ORCHESTRATE_HOME")
+        return cls(Path(configured).expanduser().absolute() if configured else Path.home() / ".orchestrate")
+
+    @property
+    def store(self) -> Path:
+        """Root of the local object store."""
+        return self.path / "store"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    def run(self, run: str) -> Path:
+        return self.runs / run
+
+    def record(self, run: str) -> Path:
+        return self.run(run) / "record.db"
+
+    def lock(self, run: str) -> Path:
+        return self.run(run) / "lock"
+
+    def driver_log(self, run: str) -> Path:
+        """What a detached driver prints, and the tracebacks of errors that a user was shown in one line."""
+        return self.run(run) / "driver.log"
+
+    @property
+    def code(self) -> Path:
+        """Unpacked code bundles, one folder a digest, shared by all trials through links."""
+        return self.path / "cache" / "code"
+
+    @property
+    def environments(self) -> Path:
+        """Virtual environments made from requirements, one folder a content hash."""
+        return self.path / "cache" / "environments"

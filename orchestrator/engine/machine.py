@@ -1,0 +1,559 @@
+"""What a run does next: a pure state machine.
+
+``Machine.apply(event)`` changes the state and returns the actions that the driver must perform, in order.  Nothing in
+here does I/O, reads a clock or draws a random number, so that the simulation can run thousands of runs from a seed.
+
+Memory does not grow with the number of trials: only *live* trials (asked for and not ended) are held; the ended ones
+are counts here and rows in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from orchestrator.providers.base import Cause, Ended, Phase, PoolState
+
+# A command that could not be started this often, with nothing else having run, will not start for any trial.
+HOPELESS_COMMANDS = 3
+# How long after its own timeout and grace a task may stay silent before we stop it from here, in seconds.
+TIMEOUT_MARGIN = 60.0
+# How long a stopped task may take beyond its grace before its pool is deleted under it, in seconds.
+STOP_MARGIN = 30.0
+
+
+class TrialState(StrEnum):
+    """A trial that is not in a terminal state when its run has ended counts as cancelled; a resume takes it up."""
+
+    PENDING = "pending"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PRUNED = "pruned"
+
+
+TERMINAL = frozenset({TrialState.SUCCEEDED, TrialState.FAILED, TrialState.PRUNED})
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"  # every trial ended, failures within the limits
+    FAILED = "failed"  # more failures than the limits allow
+    CANCELLED = "cancelled"  # by `orchestrate cancel` or SIGTERM
+    INTERRUPTED = "interrupted"  # by Ctrl-C
+    OVER_BUDGET = "over-budget"  # limits.max_cost
+    TIMED_OUT = "timed-out"  # limits.run_timeout
+    BROKEN = "broken"  # the provider or this machine failed us
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The limits of a run.  Times in seconds, money in US$.
+
+    ``window`` is how many attempts may be submitted and not ended; ``total`` the number of trials, None while only
+    asking shows it; ``retries`` how many attempts more a cause allows; ``backoff`` the wait before the second attempt,
+    doubled each time up to ``backoff_cap``.  ``max_failures`` None never ends the run early, but then one failed trial is
+    enough for the verdict ``failed``.
+    """
+
+    window: int
+    total: int | None
+    retries: Mapping[Cause, int] = field(default_factory=dict)
+    max_failures: int | None = None
+    max_failures_share: float | None = None
+    timeout: float | None = None
+    run_timeout: float | None = None
+    max_cost: float | None = None
+    grace: float = 10.0
+    backoff: float = 1.0
+    backoff_cap: float = 300.0
+
+    def failures_allowed(self, total: int | None) -> int | None:
+        if self.max_failures is not None:
+            return self.max_failures
+        if self.max_failures_share is not None and total is not None:
+            return int(self.max_failures_share * total)
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A driver has taken the run, for the first time or again."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSeen:
+    state: PoolState
+    reason: str
+    cost: float
+    rate: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    trial: int
+    attempt: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider will never take this task."""
+
+    trial: int
+    attempt: int
+    reason: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSeen:
+    trial: int
+    attempt: int
+    phase: Phase
+    now: float
+    ended: Ended | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMissing:
+    """A complete listing of the pool did not name this attempt."""
+
+    trial: int
+    attempt: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class PruneTrial:
+    """Early stopping has given this trial up."""
+
+    trial: int
+    reason: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """The search has no trial of this number or above."""
+
+    total: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """End the run now: Ctrl-C, cancel, a goal reached (SUCCEEDED) or a fault that nothing can mend (BROKEN)."""
+
+    status: RunStatus
+    reason: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    now: float
+
+
+Event = (
+    Begin | PoolSeen | Acknowledged | Refused | TaskSeen | TaskMissing | PruneTrial | Exhausted | StopRun | Tick
+)
+
+# --------------------------------------------------------------------------------------------------- actions
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePool:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePool:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Submit this attempt.  The same attempt may be asked for again: its name is the same."""
+
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAttempt:
+    """Write down what became of an attempt."""
+
+    trial: int
+    attempt: int
+    state: str  # submitting, submitted, running, ended
+    ended: Ended | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTrial:
+    trial: int
+    state: TrialState
+    attempt: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveStatus:
+    """The run is ending with this status: decided, though the teardown is still to come."""
+
+    status: RunStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    status: RunStatus
+    reason: str
+
+
+Action = CreatePool | DeletePool | Submit | Cancel | SaveAttempt | SaveTrial | SaveStatus | Finish
+
+# ----------------------------------------------------------------------------------------------------- state
+
+
+@dataclass(slots=True)
+class Live:
+    """A trial that has been asked for and has not ended.
+
+    ``in_flight``: its attempt may exist at the provider.  ``failures`` counts the ended attempts by cause.
+    """
+
+    attempt: int = 1
+    in_flight: bool = False
+    acknowledged: bool = False
+    running_since: float | None = None
+    not_before: float = 0.0
+    stopping_since: float | None = None
+    prune_reason: str | None = None
+    failures: dict[Cause, int] = field(default_factory=dict)
+
+
+class RunPhase(StrEnum):
+    WORKING = "working"
+    DRAINING = "draining"  # told every task to stop, waiting for them
+    DELETING = "deleting"  # waiting until the pool is gone
+    FINISHED = "finished"
+
+
+@dataclass(slots=True)
+class State:
+    next_trial: int = 0
+    total: int | None = None
+    live: dict[int, Live] = field(default_factory=dict)
+    succeeded: int = 0
+    failed: int = 0
+    pruned: int = 0
+    unstartable: int = 0
+    in_flight: int = 0
+    phase: RunPhase = RunPhase.WORKING
+    status: RunStatus = RunStatus.RUNNING
+    reason: str = ""
+    started: float | None = None
+    draining_since: float = 0.0
+    pool_wanted: bool = False
+    cost: float = 0.0
+    rate: float = 0.0
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.failed + self.pruned
+
+
+class Machine:
+    """Decides.  One event at a time; see the module's docstring."""
+
+    def __init__(self, rules: Rules, state: State | None = None) -> None:
+        self.rules = rules
+        self.state = state if state is not None else State()
+        if self.state.total is None:
+            self.state.total = rules.total
+        # Live trials that wait for a (re)submission, kept apart so that filling the window looks at no other.
+        self._waiting = {trial for trial, live in self.state.live.items() if not live.in_flight}
+        self.state.in_flight = len(self.state.live) - len(self._waiting)
+
+    def apply(self, event: Event) -> list[Action]:
+        state = self.state
+        if state.phase is RunPhase.FINISHED:
+            return []
+        actions: list[Action] = []
+        match event:
+            case Begin():
+                self._begin(event, actions)
+            case PoolSeen():
+                self._pool_seen(event, actions)
+            case Acknowledged():
+                self._acknowledged(event, actions)
+            case Refused():
+                live = self._attempt(event.trial, event.attempt)
+                if live is not None:
+                    self._ended(event.trial, live, Ended(Cause.COMMAND, event.reason), event.now, actions)
+            case TaskSeen():
+                self._task_seen(event, actions)
+            case TaskMissing():
+                self._missing(event, actions)
+            case PruneTrial():
+                self._prune(event, actions)
+            case Exhausted():
+                self._exhausted(event)
+            case StopRun():
+                self._stop(event.status, event.reason, event.now, actions)
+            case Tick():
+                self._stop_overdue(event.now, actions)
+        self._advance(event.now, actions)
+        return actions
+
+    def next_deadline(self, now: float) -> float | None:
+        """When a Tick is next worth sending although nothing happens; None: never."""
+        deadlines = [live.not_before for trial in self._waiting if (live := self.state.live[trial]).not_before > now]
+        if self.rules.run_timeout is not None and self.state.started is not None:
+            deadlines.append(self.state.started + self.rules.run_timeout)
+        if self.state.phase is RunPhase.DRAINING:
+            deadlines.append(self._drain_deadline())
+        return min(deadlines, default=None)
+
+    # ------------------------------------------------------------------------------------------------ events
+
+    def _begin(self, event: Begin, actions: list[Action]) -> None:
+        state = self.state
+        if state.started is None:
+            state.started = event.now
+        if state.status is RunStatus.RUNNING:
+            state.pool_wanted = True
+            actions.append(CreatePool())
+        else:  # an earlier driver died in the teardown: finish that
+            self._drain(event.now, actions)
+
+    def _pool_seen(self, event: PoolSeen, actions: list[Action]) -> None:
+        state = self.state
+        state.cost = max(state.cost, event.cost)
+        state.rate = event.rate
+        if state.phase is RunPhase.DELETING:
+            if event.state is PoolState.GONE:
+                state.phase = RunPhase.FINISHED
+                actions.append(Finish(state.status, state.reason))
+        elif event.state is PoolState.FAILED:
+            self._stop(RunStatus.BROKEN, event.reason, event.now, actions)
+        elif event.state is PoolState.GONE and state.phase is RunPhase.WORKING:
+            # Deleted under us: by a lease that ran out, by gc, or by hand.  The name is ours to make again.
+            actions.append(CreatePool())
+        limit = self.rules.max_cost
+        if limit is not None and state.cost >= limit:
+            self._stop(
+                RunStatus.OVER_BUDGET,
+                f"the run has cost ${state.cost:.2f} of its limits.max_cost of ${limit:.2f}",
+                event.now,
+                actions,
+            )
+
+    def _acknowledged(self, event: Acknowledged, actions: list[Action]) -> None:
+        live = self._attempt(event.trial, event.attempt)
+        if live is None or not live.in_flight or live.acknowledged:
+            return
+        live.acknowledged = True
+        actions.append(SaveAttempt(event.trial, event.attempt, "submitted"))
+
+    def _task_seen(self, event: TaskSeen, actions: list[Action]) -> None:
+        live = self._attempt(event.trial, event.attempt)
+        if live is None or not live.in_flight:
+            return  # repeated, late or of an earlier attempt: already counted
+        live.acknowledged = True
+        if event.phase is Phase.ENDED:
+            self._ended(event.trial, live, event.ended or Ended(Cause.INFRASTRUCTURE), event.now, actions)
+        elif event.phase is Phase.RUNNING and live.running_since is None:
+            live.running_since = event.now
+            actions.append(SaveAttempt(event.trial, event.attempt, "running"))
+        elif event.phase is Phase.QUEUED:
+            live.running_since = None  # requeued by the service
+
+    def _missing(self, event: TaskMissing, actions: list[Action]) -> None:
+        live = self._attempt(event.trial, event.attempt)
+        if live is None or not live.in_flight:
+            return
+        if live.acknowledged:
+            lost = Ended(Cause.DRIVER_LOST, "the task is gone from its pool and left no result")
+            self._ended(event.trial, live, lost, event.now, actions)
+        else:  # an intent whose call never took effect: the same attempt goes out again
+            self._land(event.trial, live)
+
+    def _prune(self, event: PruneTrial, actions: list[Action]) -> None:
+        live = self.state.live.get(event.trial)
+        if live is None or live.prune_reason is not None:
+            return
+        live.prune_reason = event.reason
+        if live.in_flight:
+            live.stopping_since = event.now
+            actions.append(Cancel(event.trial, live.attempt))
+        else:
+            self._end_trial(event.trial, TrialState.PRUNED, event.reason, actions)
+
+    def _exhausted(self, event: Exhausted) -> None:
+        state = self.state
+        state.total = event.total
+        state.next_trial = min(state.next_trial, event.total)
+        for trial in [trial for trial in state.live if trial >= event.total]:
+            self._land(trial, state.live[trial])
+            self._forget(trial)
+
+    # ------------------------------------------------------------------------------------------ one attempt
+
+    def _attempt(self, trial: int, attempt: int) -> Live | None:
+        live = self.state.live.get(trial)
+        return live if live is not None and live.attempt == attempt else None
+
+    def _ended(self, trial: int, live: Live, ended: Ended, now: float, actions: list[Action]) -> None:
+        if live.in_flight:
+            self._land(trial, live)
+        stopped_by_us = live.prune_reason is not None or self.state.phase is not RunPhase.WORKING
+        if ended.cause is Cause.CANCELLED and not stopped_by_us:
+            ended = replace(ended, cause=Cause.INFRASTRUCTURE, reason="stopped by something other than this run")
+        actions.append(SaveAttempt(trial, live.attempt, "ended", ended))
+        cause = ended.cause
+        if live.prune_reason is not None:
+            self._end_trial(trial, TrialState.PRUNED, live.prune_reason, actions)
+        elif cause is None:
+            self._end_trial(trial, TrialState.SUCCEEDED, ended.reason, actions)
+        elif cause is Cause.COMMAND:
+            self.state.unstartable += 1
+            self._end_trial(trial, TrialState.FAILED, ended.reason, actions)
+        elif cause in (Cause.DRIVER_LOST, Cause.CANCELLED):
+            self._again(trial, live, now, actions, ended)  # ours: counted against no limit
+        else:
+            live.failures[cause] = count = live.failures.get(cause, 0) + 1
+            if count > self.rules.retries.get(cause, 0):
+                self._end_trial(trial, TrialState.FAILED, ended.reason, actions)
+            else:
+                wait = min(self.rules.backoff * 2.0 ** (count - 1), self.rules.backoff_cap)
+                self._again(trial, live, now + wait, actions, ended)
+
+    def _again(self, trial: int, live: Live, not_before: float, actions: list[Action], ended: Ended) -> None:
+        live.attempt += 1
+        live.not_before = not_before
+        actions.append(SaveTrial(trial, TrialState.PENDING, live.attempt, ended.reason))
+
+    def _land(self, trial: int, live: Live) -> None:
+        """The attempt is at no provider any more."""
+        if live.in_flight:
+            self.state.in_flight -= 1
+        live.in_flight = live.acknowledged = False
+        live.running_since = live.stopping_since = None
+        self._waiting.add(trial)
+
+    def _end_trial(self, trial: int, state: TrialState, reason: str, actions: list[Action]) -> None:
+        live = self.state.live[trial]
+        actions.append(SaveTrial(trial, state, live.attempt, reason))
+        self._forget(trial)
+        match state:
+            case TrialState.SUCCEEDED:
+                self.state.succeeded += 1
+            case TrialState.PRUNED:
+                self.state.pruned += 1
+            case _:
+                self.state.failed += 1
+
+    def _forget(self, trial: int) -> None:
+        del self.state.live[trial]
+        self._waiting.discard(trial)
+
+    # ----------------------------------------------------------------------------------------- the whole run
+
+    def _advance(self, now: float, actions: list[Action]) -> None:
+        """What follows from the state and the time alone."""
+        state = self.state
+        if state.phase is RunPhase.WORKING:
+            self._check_limits(now, actions)
+        if state.phase is RunPhase.WORKING and state.pool_wanted:
+            self._fill(now, actions)
+            if not state.live and state.total is not None and state.next_trial >= state.total:
+                self._stop(self._verdict(), "", now, actions)
+        if state.phase is RunPhase.DRAINING and (state.in_flight == 0 or now >= self._drain_deadline()):
+            state.phase = RunPhase.DELETING
+            actions.append(DeletePool())
+
+    def _check_limits(self, now: float, actions: list[Action]) -> None:
+        state, rules = self.state, self.rules
+        allowed = rules.failures_allowed(state.total)
+        if allowed is not None and state.failed > allowed:
+            reason = f"{state.failed} trials failed; limits.max_failures allows {allowed}"
+            self._stop(RunStatus.FAILED, reason, now, actions)
+        elif state.unstartable >= HOPELESS_COMMANDS and state.ended == state.unstartable:
+            self._stop(RunStatus.FAILED, "the command could not be started for any trial so far", now, actions)
+        elif rules.run_timeout is not None and state.started is not None and now >= state.started + rules.run_timeout:
+            self._stop(RunStatus.TIMED_OUT, f"limits.run_timeout of {rules.run_timeout:g} s is over", now, actions)
+
+    def _verdict(self) -> RunStatus:
+        allowed = self.rules.failures_allowed(self.state.total)
+        return RunStatus.FAILED if self.state.failed > (allowed or 0) else RunStatus.SUCCEEDED
+
+    def _fill(self, now: float, actions: list[Action]) -> None:
+        state = self.state
+        room = self.rules.window - state.in_flight
+        if room <= 0:
+            return
+        for trial in sorted(trial for trial in self._waiting if state.live[trial].not_before <= now)[:room]:
+            self._launch(trial, state.live[trial], actions)
+            room -= 1
+        while room > 0 and (state.total is None or state.next_trial < state.total):
+            live = state.live[state.next_trial] = Live()
+            self._launch(state.next_trial, live, actions)
+            state.next_trial += 1
+            room -= 1
+
+    def _launch(self, trial: int, live: Live, actions: list[Action]) -> None:
+        live.in_flight = True
+        self._waiting.discard(trial)
+        self.state.in_flight += 1
+        actions.append(SaveAttempt(trial, live.attempt, "submitting"))
+        actions.append(Submit(trial, live.attempt))
+
+    def _stop_overdue(self, now: float, actions: list[Action]) -> None:
+        """The runner keeps limits.timeout itself; this is for a runner that cannot any more."""
+        if self.rules.timeout is None or self.state.phase is not RunPhase.WORKING:
+            return
+        latest = now - self.rules.timeout - self.rules.grace - TIMEOUT_MARGIN
+        for trial, live in list(self.state.live.items()):
+            if live.running_since is None or live.running_since > latest:
+                continue
+            if live.stopping_since is None:
+                live.stopping_since = now
+                actions.append(Cancel(trial, live.attempt))
+            elif now > live.stopping_since + self.rules.grace + TIMEOUT_MARGIN:
+                silent = Ended(Cause.TIMEOUT, "the task passed limits.timeout and did not answer a request to stop")
+                self._ended(trial, live, silent, now, actions)
+
+    def _stop(self, status: RunStatus, reason: str, now: float, actions: list[Action]) -> None:
+        if self.state.status is not RunStatus.RUNNING:
+            return  # the first reason stands
+        self.state.status = status
+        self.state.reason = reason
+        actions.append(SaveStatus(status, reason))
+        self._drain(now, actions)
+
+    def _drain(self, now: float, actions: list[Action]) -> None:
+        self.state.phase = RunPhase.DRAINING
+        self.state.draining_since = now
+        for trial, live in self.state.live.items():
+            if live.in_flight:
+                actions.append(Cancel(trial, live.attempt))
+
+    def _drain_deadline(self) -> float:
+        return self.state.draining_since + self.rules.grace + STOP_MARGIN

@@ -1,11 +1,11 @@
 """The kinds of a parameter.  Each is one class whose discriminating key is its spelling in a spec.
 
-A kind is *finite* when its values can be counted; then ``size`` is their number and ``value_at(i)`` the i-th of
-them, computed and never listed, so that a range of a billion values costs nothing.  What is not finite is sampled,
-by ``orchestrator.search``.
+A kind is *finite* when its values can be counted; then ``size`` is their number and ``value_at(i)`` the
+i-th of them, computed and never listed, so that a range of a billion values costs nothing.  What is not
+finite is sampled, by ``orchestrator.search``.
 
-A further kind is one class here, entered into ``KINDS`` and ``Parameter``; beside the field that spells it, it may
-have more fields.
+A further kind is one class here, entered into ``KINDS`` and ``Parameter``; beside the field that spells it,
+it may have more fields.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Kind(BaseModel):
         return None
 
     def value_at(self, index: int) -> Any:
-        """The value number ``index``, from 0.  Raises IndexError from ``size`` on, TypeError for a distribution."""
+        """The value number ``index``, from 0.  Raises IndexError, or TypeError for a distribution."""
         size = self.size
         if size is None:
             raise TypeError(f"the values of a {self.key} parameter cannot be counted")
@@ -223,8 +223,8 @@ class Choice(Kind):
 class Range(Kind):
     """Evenly spaced numbers from start up to, but without, stop: Python's ``range``, for floats too.
 
-    Whole numbers stay whole.  Floats are counted and computed in decimal, so ``[0.1, 0.5, 0.1]`` is exactly 0.1,
-    0.2, 0.3, 0.4.  A step may be negative.
+    Whole numbers stay whole.  Floats are counted and computed in decimal, so ``[0.1, 0.5, 0.1]`` is exactly
+    0.1, 0.2, 0.3, 0.4.  A step may be negative.
     """
 
     key: ClassVar[str] = "range"

@@ -16,9 +16,9 @@ Severity = Literal["error", "warning"]
 class Problem:
     """One mistake or doubt.
 
-    ``file`` names the place as the user knows it: the file's path as it was given, ``--set KEY=VALUE`` or the
-    name of a Python call.  ``line`` and ``column`` count from 1 and are None where there is no text.  ``path`` is
-    the dotted key (``parameters.lr``), empty for the file as a whole.
+    ``file`` names the place as the user knows it: the file's path as it was given, ``--set KEY=VALUE`` or
+    the name of a Python call.  ``line`` and ``column`` count from 1 and are None where there is no text.
+    ``path`` is the dotted key (``parameters.lr``), empty for the file as a whole.
     """
 
     file: str
@@ -50,7 +50,7 @@ class SpecError(ValueError):
 
 
 def wrong(message: str, hint: str = "", at: Sequence[str | int] = ()) -> PydanticCustomError:
-    """An error for a pydantic validator to raise: plain words; ``at`` is the place below the validated value."""
+    """An error for a pydantic validator to raise; ``at`` is the place below the validated value."""
     return PydanticCustomError("spec", "{message}", {"message": message, "hint": hint, "at": list(at)})
 
 

@@ -256,8 +256,16 @@ class Driver:
                 if seen is not None:
                     events.append(seen)
         if changes.complete:
-            events += [m.TaskMissing(*one, now) for one in in_flight if one not in named]
+            events += [self._missing(*one, now) for one in in_flight if one not in named]
         return events, metrics
+
+    def _missing(self, trial: int, attempt: int, now: float) -> m.Event:
+        """Its pool does not know it (any more); what it had finished lies in the store all the same."""
+        lost = TaskChanged(task_name(trial, attempt), Phase.ENDED, now, Ended(Cause.DRIVER_LOST))
+        seen = self._task_seen(trial, attempt, lost, now)
+        if seen is None:
+            return m.Tick(now)
+        return m.TaskMissing(trial, attempt, now) if seen.ended == lost.ended else seen
 
     def _in_flight(self) -> list[tuple[int, int]]:
         return [(trial, live.attempt) for trial, live in self._machine.state.live.items() if live.in_flight]
@@ -302,8 +310,6 @@ class Driver:
         self._pool_ready = status.state is PoolState.READY or (
             self._pool_ready and status.state is PoolState.CREATING
         )
-        if status.state is PoolState.GONE and self._delete_asked is not None:
-            self._record.confirm("delete-pool", self._pool)
         if status.state is PoolState.GONE and self._delete_asked is None and self._creation_pending():
             return []
         return [m.PoolSeen(status.state, status.reason, status.cost, status.rate, now)]
@@ -350,6 +356,7 @@ class Driver:
                 case m.SaveStatus():
                     self._record.set_facts({"status": action.status, "reason": action.reason})
                 case m.Finish():
+                    self._record.confirm("delete-pool", self._pool, event.now)
                     self._finish(action)
                 case _:
                     self._todo.append(action)
@@ -377,7 +384,8 @@ class Driver:
     def _save_trial(self, action: m.SaveTrial) -> None:
         outcome = None
         if action.state in m.TERMINAL:
-            outcome = outcome_from(self._results.pop((action.trial, action.attempt), None))
+            result = self._results.pop((action.trial, action.attempt), None)
+            outcome = outcome_from(result) if result else Outcome(self._record.last_metrics(action.trial))
         if not self._record.save_trial(action.trial, action.state, action.attempt, action.reason, outcome):
             raise AssertionError(f"trial {action.trial} was about to be counted twice")
         if outcome is None:
@@ -484,7 +492,7 @@ class Driver:
             else:
                 self._feed_all([m.StopRun(m.RunStatus.BROKEN, str(error), self._clock.now())])
             return
-        self._record.confirm("create-pool", self._pool)
+        self._record.confirm("create-pool", self._pool, self._clock.now())
         self._feed_all(self._pool_seen(self._clock.now()))
 
     def _delete_pool(self) -> None:
@@ -564,9 +572,7 @@ def ended_from(result: Mapping[str, Any]) -> Ended:
     )
 
 
-def outcome_from(result: Mapping[str, Any] | None) -> Outcome:
+def outcome_from(result: Mapping[str, Any]) -> Outcome:
     """Metrics (their last values), outputs and seconds of a ``result.json``."""
-    if result is None:
-        return Outcome()
     metrics = {name: float(summary["last"]) for name, summary in result.get("metrics", {}).items()}
     return Outcome(metrics, tuple(result.get("outputs", ())), result.get("seconds"))

@@ -52,20 +52,24 @@ class RunStatus(StrEnum):
 class Rules:
     """The limits of a run.  Times in seconds, money in US$.
 
-    ``window`` is how many attempts may be submitted and not ended; ``total`` the number of trials, None while only
-    asking shows it; ``retries`` how many attempts more a cause allows; ``backoff`` the wait before the second attempt,
-    doubled each time up to ``backoff_cap``.  ``max_failures`` None never ends the run early, but then one failed trial is
+    ``window`` is how many attempts may be submitted and not ended.  With ``keep_places`` a trial that waits for its next
+    attempt keeps its place in the window, so that a search that learns is asked in the order that it would have been
+    without the failure.  ``total`` is the number of trials, None while only asking shows it; ``retries`` how many attempts more a cause allows; ``backoff`` the wait before the second attempt,
+    doubled each time up to ``backoff_cap``; ``poll`` the time
+    between two looks at the cost.  ``max_failures`` None never ends the run early, but then one failed trial is
     enough for the verdict ``failed``.
     """
 
     window: int
     total: int | None
+    keep_places: bool = False
     retries: Mapping[Cause, int] = field(default_factory=dict)
     max_failures: int | None = None
     max_failures_share: float | None = None
     timeout: float | None = None
     run_timeout: float | None = None
     max_cost: float | None = None
+    poll: float = 5.0
     grace: float = 10.0
     backoff: float = 1.0
     backoff_cap: float = 300.0
@@ -357,13 +361,13 @@ class Machine:
             # Deleted under us: by a lease that ran out, by gc, or by hand.  The name is ours to make again.
             actions.append(CreatePool())
         limit = self.rules.max_cost
-        if limit is not None and state.cost >= limit:
-            self._stop(
-                RunStatus.OVER_BUDGET,
-                f"the run has cost ${state.cost:.2f} of its limits.max_cost of ${limit:.2f}",
-                event.now,
-                actions,
-            )
+        if limit is not None and state.cost + self._cost_of_stopping() >= limit:
+            reason = f"the run has cost ${state.cost:.2f}; with its teardown it comes to limits.max_cost of ${limit:.2f}"
+            self._stop(RunStatus.OVER_BUDGET, reason, event.now, actions)
+
+    def _cost_of_stopping(self) -> float:
+        """What the nodes cost until the next look and while their tasks are given their grace."""
+        return self.state.rate * (self.rules.poll + self.rules.grace) / 3600
 
     def _acknowledged(self, event: Acknowledged, actions: list[Action]) -> None:
         live = self._attempt(event.trial, event.attempt)
@@ -512,6 +516,8 @@ class Machine:
         for trial in sorted(trial for trial in self._waiting if state.live[trial].not_before <= now)[:room]:
             self._launch(trial, state.live[trial], actions)
             room -= 1
+        if self.rules.keep_places:
+            room = self.rules.window - len(state.live)
         while room > 0 and (state.total is None or state.next_trial < state.total):
             live = state.live[state.next_trial] = Live()
             self._launch(state.next_trial, live, actions)
@@ -556,4 +562,5 @@ class Machine:
                 actions.append(Cancel(trial, live.attempt))
 
     def _drain_deadline(self) -> float:
-        return self.state.draining_since + self.rules.grace + STOP_MARGIN
+        margin = 0.0 if self.state.status is RunStatus.OVER_BUDGET else STOP_MARGIN
+        return self.state.draining_since + self.rules.grace + margin

@@ -116,10 +116,20 @@ class Record:
         """
         record = cls._connect(path, durable)
         with record._translated():
-            record._db.executescript(_SCHEMA)
-            with record.transaction():
-                record.set_facts({"version": VERSION, **facts})
+            record._fill(facts)
         return record
+
+    @classmethod
+    def adopt(cls, connection: sqlite3.Connection, facts: Mapping[str, Any]) -> Record:
+        """A new record in a database that the caller has opened (in autocommit mode)."""
+        record = cls(connection, "memory")
+        record._fill(facts)
+        return record
+
+    def _fill(self, facts: Mapping[str, Any]) -> None:
+        self._db.executescript(_SCHEMA)
+        with self.transaction():
+            self.set_facts({"version": VERSION, **facts})
 
     @classmethod
     def open(cls, path: Path, *, durable: bool = False) -> Record:
@@ -168,12 +178,12 @@ class Record:
             self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            with self._translated():
+                self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        with self._translated():
-            self._db.execute("COMMIT")
 
     def set_facts(self, facts: Mapping[str, Any]) -> None:
         with self._translated():
@@ -237,17 +247,20 @@ class Record:
             )
 
     def intend(self, kind: str, name: str, now: float) -> None:
-        """Something outside is about to be made or deleted."""
-        with self.transaction():
-            self._db.execute(
-                "INSERT INTO intents VALUES (?, ?, 0, ?) ON CONFLICT (kind, name) DO UPDATE SET confirmed = 0, at = ?",
-                (kind, name, now, now),
-            )
+        """Something outside is about to be made or deleted; committed at once where no transaction is open."""
+        self._set_intent(kind, name, confirmed=False, now=now)
 
-    def confirm(self, kind: str, name: str) -> None:
+    def confirm(self, kind: str, name: str, now: float) -> None:
         """It has been seen to be made or to be gone."""
-        with self.transaction():
-            self._db.execute("UPDATE intents SET confirmed = 1 WHERE kind = ? AND name = ?", (kind, name))
+        self._set_intent(kind, name, confirmed=True, now=now)
+
+    def _set_intent(self, kind: str, name: str, *, confirmed: bool, now: float) -> None:
+        with self._translated():
+            self._db.execute(
+                "INSERT INTO intents VALUES (?, ?, ?, ?) ON CONFLICT (kind, name)"
+                " DO UPDATE SET confirmed = excluded.confirmed, at = excluded.at",
+                (kind, name, confirmed, now),
+            )
 
     # ----------------------------------------------------------------------------------------------- reading
 
@@ -310,6 +323,10 @@ class Record:
         query = f"SELECT trial, attempt, metric, at, step, value FROM metrics {where} ORDER BY trial, attempt, at, rowid"
         for trial_, attempt, name, at, step, value in self._db.execute(query, args):
             yield MetricRow(trial_, attempt, name, at, step, float(value))
+
+    def last_metrics(self, trial: int) -> dict[str, float]:
+        """What a trial reported last, for one that left no result."""
+        return {row.metric: row.value for row in self.metrics(trial)}
 
     def told(self, metric: str | None) -> Iterator[Told]:
         """The ended trials in the order in which they were counted, as the search is told of them."""

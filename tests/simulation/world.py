@@ -1,0 +1,436 @@
+"""A world in which everything that can go wrong does, from a seed.
+
+The driver, the machine, the record (SQLite in memory) and the searches are the real ones.  The provider, the object
+store and the clock are simulated here, and every call across the border may fail before or after its effect, lose, delay,
+repeat or reorder what it reports, or kill the driver on the spot.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.errors import AuthenticationFailed, NoCapacity, NotFound, ProviderError, Throttled, Unavailable
+from orchestrator.providers.base import (
+    Capabilities,
+    Cause,
+    Changes,
+    Ended,
+    Estimate,
+    Event,
+    MetricSeen,
+    Owned,
+    Phase,
+    PoolRequest,
+    PoolState,
+    PoolStatus,
+    Task,
+    TaskChanged,
+)
+from orchestrator.storage.layout import RunKeys
+
+NODE_PRICE = 3.6  # US$ an hour: a tenth of a cent a second
+SLOWEST_DELETION = 30.0  # seconds from the request until a pool costs nothing
+
+
+class Killed(BaseException):
+    """The driver's process dies here."""
+
+
+@dataclass
+class Faults:
+    """How often each thing goes wrong, as probabilities a call (or a task)."""
+
+    kill: float = 0.0
+    fail_before: float = 0.0
+    fail_after: float = 0.0
+    lasting: float = 0.0
+    lose_event: float = 0.0
+    delay_event: float = 0.0
+    repeat_event: float = 0.0
+    shuffle_events: float = 0.0
+    preempt: float = 0.0
+    break_task: float = 0.0
+    drop_pool: float = 0.0
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Faults:
+        """Some runs are quiet in some ways, so that each kind of fault is also met alone."""
+
+        def rate(most: float) -> float:
+            return 0.0 if rng.random() < 0.4 else rng.uniform(0, most)
+
+        return cls(
+            kill=rate(0.03),
+            fail_before=rate(0.3),
+            fail_after=rate(0.3),
+            lasting=rate(0.02),
+            lose_event=rate(0.3),
+            delay_event=rate(0.4),
+            repeat_event=rate(0.4),
+            shuffle_events=rate(0.5),
+            preempt=rate(0.3),
+            break_task=rate(0.2),
+            drop_pool=rate(0.01),
+        )
+
+
+class Fate:
+    """Decides what goes wrong next.  ``calm()`` ends all faults, so that every run can come to its end."""
+
+    def __init__(self, seed: int, faults: Faults) -> None:
+        self.rng = random.Random(seed)
+        self.faults = faults
+        self.crossings = 0
+        self.kills = 0
+
+    def strikes(self, probability: float) -> bool:
+        return probability > 0 and self.rng.random() < probability
+
+    def border(self) -> None:
+        """The driver is between two actions: it may die here."""
+        self.crossings += 1
+        if self.strikes(self.faults.kill):
+            self.kills += 1
+            raise Killed
+
+    def calm(self) -> None:
+        self.faults = Faults()
+
+
+class FatefulConnection(sqlite3.Connection):
+    """SQLite at which the driver may die before or after any statement."""
+
+    fate: Fate | None = None
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        dangerous = self.fate is not None and sql.startswith(("BEGIN", "COMMIT", "INSERT", "UPDATE"))
+        if dangerous:
+            assert self.fate is not None
+            self.fate.border()
+        cursor = super().execute(sql, *args)
+        if dangerous and sql != "BEGIN IMMEDIATE":
+            assert self.fate is not None
+            self.fate.border()
+        return cursor
+
+
+class VirtualClock:
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
+
+
+@dataclass
+class SimulatedTask:
+    task: Task
+    submitted: float
+    begins: float
+    ends: float
+    outcome: Cause | None
+    phase: Phase = Phase.QUEUED
+    stopping: float | None = None
+
+
+@dataclass
+class Program:
+    """What the user's program does: a function of the trial alone, as training with a seed is."""
+
+    seconds: float
+    fails: bool
+    value: float
+
+    @classmethod
+    def of(cls, seed: int, trial: int, share_failing: float) -> Program:
+        rng = random.Random(f"{seed}:{trial}")
+        return cls(rng.uniform(1, 120), rng.random() < share_failing, rng.random())
+
+
+class World:
+    """The cloud: pools, tasks, results.  It goes on while the driver is dead."""
+
+    def __init__(self, seed: int, fate: Fate, clock: VirtualClock, *, slots: int, failing: float, survives: bool) -> None:
+        self.seed, self.fate, self.clock = seed, fate, clock
+        self.slots, self.failing, self.survives = slots, failing, survives
+        self.objects: dict[str, bytes] = {}
+        self.pool: str | None = None
+        self.pool_ready_at = 0.0
+        self.pool_gone_at: float | None = None
+        self.pool_since = 0.0
+        self.spent = 0.0
+        self.tasks: dict[str, SimulatedTask] = {}
+        self.log: list[tuple[float, Event]] = []  # visible from this time on
+        self.executions: dict[int, int] = {}
+
+    # -- what happens by itself
+
+    def advance(self) -> None:
+        now = self.clock.now()
+        if self.pool_gone_at is not None and now >= self.pool_gone_at:
+            self._close_pool()
+        if self.pool is None or now < self.pool_ready_at:
+            return
+        running = [t for t in self.tasks.values() if t.phase is Phase.RUNNING]
+        for t in sorted(self.tasks.values(), key=lambda t: t.submitted):
+            if t.phase is Phase.QUEUED and t.stopping is not None:
+                self._end(t, t.stopping, Ended(Cause.CANCELLED, "cancelled"), None)
+            elif t.phase is Phase.QUEUED and len(running) < self.slots:
+                t.begins = max(t.submitted, self.pool_ready_at)
+                t.ends += t.begins
+                t.phase = Phase.RUNNING
+                running.append(t)
+                self.executions[t.task.trial] = self.executions.get(t.task.trial, 0) + 1
+                self._tell(TaskChanged(t.task.name, Phase.RUNNING, t.begins))
+                self._tell(MetricSeen(t.task.name, "loss", self._program(t).value, 1.0, t.begins))
+        for t in running:
+            if t.stopping is not None and t.stopping + 2 < t.ends:
+                self._end(t, t.stopping + 2, Ended(Cause.CANCELLED, "cancelled"), None)
+            elif now >= t.ends:
+                self._finish(t)
+
+    def _program(self, t: SimulatedTask) -> Program:
+        return Program.of(self.seed, t.task.trial, self.failing)
+
+    def _finish(self, t: SimulatedTask) -> None:
+        if t.outcome in (Cause.PREEMPTED, Cause.INFRASTRUCTURE):
+            self._end(t, t.ends, Ended(t.outcome, str(t.outcome)), None)
+            return
+        program = self._program(t)
+        cause = Cause.EXIT_CODE if program.fails else None
+        result = {
+            "cause": cause,
+            "reason": "exit code 1" if program.fails else "",
+            "exit_code": int(program.fails),
+            "started": t.begins,
+            "finished": t.ends,
+            "seconds": program.seconds,
+            "metrics": {"loss": {"last": program.value}},
+            "outputs": ["model"],
+        }
+        self._end(t, t.ends, Ended(cause, exit_code=int(program.fails)), result)
+
+    def _end(self, t: SimulatedTask, at: float, ended: Ended, result: Mapping[str, Any] | None) -> None:
+        t.phase = Phase.ENDED
+        if result is not None:
+            assert self.pool is not None
+            key = RunKeys(self.pool).result(t.task.trial, t.task.attempt)
+            self.objects[key] = json.dumps(result).encode()
+        self._tell(TaskChanged(t.task.name, Phase.ENDED, at, ended))
+
+    def _tell(self, event: Event) -> None:
+        fate, faults = self.fate, self.fate.faults
+        if fate.strikes(faults.lose_event):
+            return
+        for _ in range(2 if fate.strikes(faults.repeat_event) else 1):
+            late = fate.rng.uniform(0, 200) if fate.strikes(faults.delay_event) else 0.0
+            self.log.append((self.clock.now() + late, event))
+
+    def _close_pool(self) -> None:
+        self.spent += (self.clock.now() - self.pool_since) * NODE_PRICE / 3600
+        self.pool, self.pool_gone_at = None, None
+        self.tasks.clear()
+
+    def client_died(self) -> None:
+        """On a provider whose tasks die with the client, they die now and leave no result."""
+        self.advance()
+        if not self.survives and self.pool is not None:
+            self._close_pool()
+
+    def cost(self) -> float:
+        alive = 0.0 if self.pool is None else (self.clock.now() - self.pool_since) * NODE_PRICE / 3600
+        return self.spent + alive
+
+
+class SimulatedCompute:
+    """One driver's connection to the world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._delivered: set[int] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities("simulated", ahead=2, poll_seconds=5.0, survives_client=self.world.survives)
+
+    def _call(self) -> bool:
+        """Before a call: the world moves, the driver may die, the call may fail.  True: it fails after its effect."""
+        world, fate = self.world, self.world.fate
+        fate.border()
+        world.clock.sleep(fate.rng.uniform(0, 0.2))
+        world.advance()
+        if fate.strikes(fate.faults.drop_pool):
+            world.pool_gone_at = world.clock.now()
+            world.advance()
+        if fate.strikes(fate.faults.fail_before):
+            raise self._failure()
+        return fate.strikes(fate.faults.fail_after)
+
+    def _failure(self) -> ProviderError:
+        rng = self.world.fate.rng
+        if self.world.fate.strikes(self.world.fate.faults.lasting):
+            return AuthenticationFailed("the key has been revoked")
+        return rng.choice([Unavailable("no answer"), Throttled("busy", retry_after=rng.uniform(0, 5))])
+
+    def _answer(self, fails_after: bool) -> None:
+        if fails_after:
+            raise Unavailable("the answer was lost")
+        self.world.fate.border()
+
+    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
+        return Estimate(0, self.world.slots, NODE_PRICE)
+
+    def create_pool(self, request: PoolRequest) -> None:
+        late = self._call()
+        world = self.world
+        if world.pool is None:
+            if world.fate.strikes(world.fate.faults.fail_before):
+                raise NoCapacity("no such machine at the moment")
+            world.pool = request.name
+            world.pool_since = world.clock.now()
+            world.pool_ready_at = world.clock.now() + world.fate.rng.uniform(0, 60)
+        self._answer(late)
+
+    def pool_status(self, pool: str) -> PoolStatus:
+        late = self._call()
+        world = self.world
+        if world.pool is None:
+            state = PoolState.GONE
+        elif world.pool_gone_at is not None:
+            state = PoolState.DELETING
+        else:
+            state = PoolState.READY if world.clock.now() >= world.pool_ready_at else PoolState.CREATING
+        self._answer(late)
+        return PoolStatus(state, cost=world.cost(), rate=NODE_PRICE)
+
+    def delete_pool(self, pool: str) -> None:
+        late = self._call()
+        if self.world.pool is not None and self.world.pool_gone_at is None:
+            self.world.pool_gone_at = self.world.clock.now() + self.world.fate.rng.uniform(0, SLOWEST_DELETION)
+        self._answer(late)
+
+    def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
+        world, fate = self.world, self.world.fate
+        for task in tasks:
+            late = self._call()
+            if world.pool is None or world.pool_gone_at is not None:
+                raise NotFound("no such pool")
+            if task.name not in world.tasks:
+                outcome, share = None, 1.0
+                if fate.strikes(fate.faults.preempt):
+                    outcome, share = Cause.PREEMPTED, fate.rng.random()
+                elif fate.strikes(fate.faults.break_task):
+                    outcome, share = Cause.INFRASTRUCTURE, fate.rng.random()
+                seconds = Program.of(world.seed, task.trial, world.failing).seconds * share
+                world.tasks[task.name] = SimulatedTask(task, world.clock.now(), 0.0, seconds, outcome)
+            self._answer(late)
+            yield task.name
+
+    def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:
+        late = self._call()
+        world, fate = self.world, self.world.fate
+        if world.pool is None:
+            raise NotFound("no such pool")
+        if cursor is None:
+            self._delivered = set(range(len(world.log)))
+            events = [self._present(t) for t in world.tasks.values()]
+            self._answer(late)
+            return Changes(events, "0", complete=True)
+        new = self._new()
+        if not new:
+            world.clock.sleep(wait)
+            world.advance()
+            new = self._new()
+        self._answer(late)  # a lost answer loses no events: they are delivered next time
+        self._delivered.update(new)
+        if fate.strikes(fate.faults.shuffle_events):
+            fate.rng.shuffle(new)
+        return Changes([world.log[i][1] for i in new], "0")
+
+    def _new(self) -> list[int]:
+        now = self.world.clock.now()
+        return [i for i, (when, _) in enumerate(self.world.log) if when <= now and i not in self._delivered]
+
+    def _present(self, t: SimulatedTask) -> TaskChanged:
+        at = self.world.clock.now()
+        if t.phase is not Phase.ENDED:
+            return TaskChanged(t.task.name, t.phase, at)
+        cause = t.outcome or (Cause.CANCELLED if t.stopping is not None else None)
+        if t.outcome is None and t.stopping is None and Program.of(self.world.seed, t.task.trial, self.world.failing).fails:
+            cause = Cause.EXIT_CODE
+        return TaskChanged(t.task.name, Phase.ENDED, at, Ended(cause))
+
+    def cancel(self, pool: str, names: Iterable[str]) -> None:
+        late = self._call()
+        for name in names:
+            t = self.world.tasks.get(name)
+            if t is not None and t.phase is not Phase.ENDED and t.stopping is None:
+                t.stopping = self.world.clock.now()
+        self._answer(late)
+
+    def read_log(self, pool: str, task: str, stream: str, offset: int, size: int) -> bytes:
+        return b""
+
+    def owned(self) -> Iterator[Owned]:
+        if self.world.pool is not None:
+            yield Owned("pool", self.world.pool, self.world.pool, None)
+
+    def reclaim(self, owned: Owned) -> None:
+        self.delete_pool(owned.name)
+
+    def close(self) -> None: ...
+
+
+class SimulatedStore:
+    """The part of an object store that a driver uses."""
+
+    url = "simulated://"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def get(self, key: str) -> bytes:
+        fate = self.world.fate
+        fate.border()
+        if fate.strikes(fate.faults.fail_before):
+            raise Unavailable("no answer")
+        if key not in self.world.objects:
+            raise NotFound(key)
+        return self.world.objects[key]
+
+
+@dataclass
+class SimulatedSearch:
+    """A search that learns: each point depends on the order in which results were told, as in adaptive searches.
+
+    With one trial in flight that order is fixed, and so must be every point, whatever dies.
+    """
+
+    count: int
+    fate: Fate
+    told: list[int] = field(default_factory=list)
+    adaptive: bool = True
+
+    @property
+    def size(self) -> int | None:
+        return None
+
+    def ask(self, trial: int) -> Mapping[str, Any] | None:
+        self.fate.border()
+        if trial >= self.count:
+            return None
+        return {"x": trial, "after": list(self.told)}
+
+    def replay(self, trial: int, params: Mapping[str, Any]) -> None: ...
+
+    def tell(self, told: Any) -> None:
+        assert told.trial not in self.told, "a trial was told twice"
+        self.told.append(told.trial)

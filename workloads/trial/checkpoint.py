@@ -1,0 +1,60 @@
+"""A folder that holds the last finished epoch of one training, whatever moment the process dies at."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from .errors import BadInput
+
+
+def default_folder() -> str:
+    """The folder that orchestrator carries from attempt to attempt, or `checkpoint` in a run by hand."""
+    return os.environ.get("ORCHESTRATE_CHECKPOINT", "checkpoint")
+
+
+class Checkpoint:
+    """The state after each epoch, saved so that a training which is cut short goes on exactly there.
+
+    `settings` is everything that shapes the training. A folder that holds a training with other settings is
+    refused (`BadInput`): going on from it would mix two experiments.
+    """
+
+    def __init__(self, folder: str | Path, settings: Mapping[str, object]) -> None:
+        self.folder = Path(folder)
+        self._settings = json.loads(json.dumps(dict(settings)))
+
+    def latest(self) -> tuple[int, Path] | None:
+        """The number of finished epochs and the folder with the state after them; None before the first."""
+        saved = self._saved()
+        if not saved:
+            return None
+        epochs = max(saved)
+        found = json.loads((saved[epochs] / "settings.json").read_text())
+        if found != self._settings:
+            raise BadInput(
+                f"{self.folder}/ holds another training ({_difference(found, self._settings)}): "
+                "remove the folder, or name another with --checkpoint"
+            )
+        return epochs, saved[epochs]
+
+    def save(self, epochs: int, write: Callable[[Path], None]) -> None:
+        """Let `write` put the state after `epochs` epochs into a folder that replaces the one before."""
+        unfinished = self.folder / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write(unfinished)
+        (unfinished / "settings.json").write_text(json.dumps(self._settings))
+        before = self._saved()
+        unfinished.rename(self.folder / f"epoch-{epochs}")
+        for folder in before.values():
+            shutil.rmtree(folder)
+
+    def _saved(self) -> dict[int, Path]:
+        return {int(folder.name.removeprefix("epoch-")): folder for folder in self.folder.glob("epoch-*")}
+
+
+def _difference(found: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+    return ", ".join(f"{name} {found.get(name)!r}, not {wanted.get(name)!r}" for name in names)

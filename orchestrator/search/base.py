@@ -1,7 +1,7 @@
 """The contract of a search: where the parameters of the trials come from.
 
-Static searches know every point beforehand; adaptive ones learn from results.  Both are asked for one trial at a
-time, in order, and never hold a list of them.
+Static searches know every point beforehand; adaptive ones learn from results.  Both are asked for one trial
+at a time, in order, and never hold a list of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The end of a trial: ``state`` is succeeded, failed, pruned or cancelled; ``metrics`` holds its last values.
+    """The end of a trial: ``state`` is succeeded, failed, pruned or cancelled; ``metrics`` holds its last
+    values.
 
     ``value`` is the value of the search's metric, None when the trial did not report it or it is not finite.
     """
@@ -28,7 +29,12 @@ class Told:
 
 
 class Search(Protocol):
-    """Suggests parameters.  The same seed and the same tells in the same order give the same points, on any machine."""
+    """Suggests parameters.
+
+    A point depends on the spec and on the calls before it, in their order, and on nothing else: the same
+    calls give the same points in another process.  Those of a static search are the same on any machine and
+    need no calls before.
+    """
 
     @property
     def size(self) -> int | None:
@@ -41,12 +47,16 @@ class Search(Protocol):
     def ask(self, trial: int) -> Params | None:
         """The parameters of this trial; None when the space is exhausted.
 
-        Called with ascending trial numbers.  After a resume the trials that the record holds are not asked for
-        again: they are announced with ``replay`` in the order in which they were first asked.
+        Called with ascending trial numbers.  After a resume the trials that the record holds are not asked
+        for again: they are announced with ``replay``.
         """
 
     def replay(self, trial: int, params: Params) -> None:
-        """This trial was asked for in an earlier life of the run and got these parameters."""
+        """This trial was asked for in an earlier life of the run and got these parameters.
+
+        For an adaptive search replays and tells come interleaved as the record counted the asks and the ends,
+        so that it knows what each point was decided from.  A static search may be told nothing at all.
+        """
 
     def tell(self, told: Told) -> None:
         """A trial has ended.  Told once a trial, in the order in which the record counted them."""

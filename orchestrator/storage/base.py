@@ -1,8 +1,9 @@
 """The contract of an object store: where code, inputs, logs and outputs live.
 
-Keys are relative, with ``/`` between their parts; no part is empty, ``.`` or ``..``.  Every call is idempotent.
-Errors are those of :mod:`orchestrator.errors`: NotFound for a missing key, Unavailable and Throttled for what may be
-tried again, AuthenticationFailed, QuotaExceeded (a full disk too) and InvalidRequest for what may not.
+Keys are relative, with ``/`` between their parts; no part is empty, ``.`` or ``..``.  Every call is
+idempotent.  Errors are those of :mod:`orchestrator.errors`: NotFound for a missing key, Unavailable and
+Throttled for what may be tried again, AuthenticationFailed, QuotaExceeded (a full disk too) and
+InvalidRequest for what may not.
 """
 
 from __future__ import annotations

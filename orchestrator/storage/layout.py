@@ -96,6 +96,11 @@ class Home:
         return self.path / "cache" / "code"
 
     @property
+    def hashes(self) -> Path:
+        """What is known of the content of files outside, so that unchanged inputs are not read again."""
+        return self.path / "cache" / "hashes.db"
+
+    @property
     def environments(self) -> Path:
         """Virtual environments made from requirements, one folder a content hash."""
         return self.path / "cache" / "environments"

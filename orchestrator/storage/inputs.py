@@ -1,0 +1,272 @@
+"""Input files and folders: each file is stored once, by its content, and a manifest lists a tree of them.
+
+The manifest is a blob too: JSON ``{"version": 1, "files": [{"path", "sha256", "size", "mode"}]}``, sorted
+by path. ``path`` has ``/`` between its parts; where one file alone was given it is ``"."``.  ``mode`` is
+493 (0755) for a file that its owner may run and 420 (0644) for any other.  It is written last: where it
+exists, so do its files.
+
+Unlike code, inputs are taken as they are, whole: the user named them.  Links are followed wherever they lead.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from orchestrator.errors import InvalidRequest, UsageError
+from orchestrator.storage import keys
+from orchestrator.storage.base import ObjectStore
+from orchestrator.storage.bundle import SEALED_NS
+from orchestrator.storage.files import explain, sha256
+from orchestrator.storage.hashes import HashCache
+from orchestrator.storage.layout import blob_key
+from orchestrator.storage.local import LocalStore
+
+THREADS = 16
+"""Transfers at a time: enough to hide a cloud store's answer times behind one another."""
+
+ITSELF = "."
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    path: str
+    sha256: str
+    size: int
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A tree of files, or one file (whose path is ``"."``)."""
+
+    files: tuple[InputFile, ...]
+
+    def to_json(self) -> bytes:
+        """Always the same bytes for the same tree."""
+        files = [
+            {"path": f.path, "sha256": f.sha256, "size": f.size, "mode": 0o755 if f.executable else 0o644}
+            for f in self.files
+        ]
+        return json.dumps({"version": 1, "files": files}, separators=(",", ":"), sort_keys=True).encode()
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An input in the store: its manifest's key, and how many bytes had to be sent (0: all was there)."""
+
+    key: str
+    manifest: Manifest
+    bytes_sent: int
+
+
+def upload(
+    store: ObjectStore, source: Path, *, hashes: HashCache | None = None, threads: int = THREADS
+) -> Stored:
+    """Store a file or a folder with all that is in it, as far as the store lacks it.
+
+    Repeating an upload that was interrupted sends only what is missing.  Raises UsageError where ``source``
+    does not exist, cannot be read, or changes meanwhile.
+    """
+    files = _files(source)
+    known = hashes.known((path, status) for _, path, status in files) if hashes else {}
+    unread = {path: status for _, path, status in files if path not in known}
+    read = dict(zip(unread, _parallel(_digest, unread, threads), strict=True))
+    if hashes and read:
+        hashes.remember({path: (unread[path], digest) for path, digest in read.items()})
+    digests = {**known, **read}
+    manifest = Manifest(
+        tuple(
+            InputFile(name, digests[path], status.st_size, bool(status.st_mode & 0o100))
+            for name, path, status in files
+        )
+    )
+    key = blob_key(manifest.digest)
+    if store.exists(key):
+        return Stored(key, manifest, 0)
+    distinct = {digests[path]: (path, status) for _, path, status in files}
+
+    def send(digest: str) -> int:
+        path, status = distinct[digest]
+        if store.exists(blob_key(digest)):
+            return 0
+        store.put(blob_key(digest), path)
+        now = path.stat()
+        if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+            store.delete(blob_key(digest))
+            raise UsageError(f"The input file {path} changed while it was uploaded.", remedy="Run again.")
+        return status.st_size
+
+    sent = sum(_parallel(send, distinct, threads))
+    document = manifest.to_json()
+    store.put(key, document)
+    return Stored(key, manifest, sent + len(document))
+
+
+def load(store: ObjectStore, key: str) -> Manifest:
+    """The manifest under a key.  Raises NotFound, and InvalidRequest where the object is no manifest."""
+    data = store.get(key)
+    try:
+        document = json.loads(data)
+        if document["version"] != 1:
+            raise ValueError(f"version {document['version']!r}")
+        files = tuple(
+            InputFile(str(f["path"]), str(f["sha256"]), int(f["size"]), bool(int(f["mode"]) & 0o100))
+            for f in document["files"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest(
+            f"The object {key} in {store.url} is no list of input files ({error})."
+        ) from error
+    for file in files:
+        if file.path != ITSELF or len(files) != 1:
+            keys.check(file.path)
+        if not _DIGEST.fullmatch(file.sha256):
+            raise InvalidRequest(f"The object {key} in {store.url} names {file.sha256[:100]!r} as a digest.")
+    return Manifest(files)
+
+
+def materialise(store: ObjectStore, manifest: Manifest, target: Path, *, threads: int = THREADS) -> None:
+    """Put the files of a manifest below ``target`` (or at it, where it lists one file alone).
+
+    From a local store files are linked, read-only, not copied; programs of root can write to them
+    nevertheless, which is found out at the next use: InvalidRequest, and the next upload of the input
+    stores it anew.
+    """
+
+    def place(file: InputFile) -> None:
+        path = target if file.path == ITSELF else target / file.path
+        if isinstance(store, LocalStore):
+            _link(store, manifest, file, path)
+            return
+        store.fetch(blob_key(file.sha256), path)
+        if sha256(path) != file.sha256:
+            path.unlink()
+            raise _damaged(store, file)
+        path.chmod(0o755 if file.executable else 0o644)
+
+    try:
+        if not manifest.files:
+            target.mkdir(parents=True, exist_ok=True)
+        _parallel(place, manifest.files, threads)
+    except OSError as error:
+        raise explain(error, "write", error.filename2 or error.filename or target) from error
+
+
+def _link(store: LocalStore, manifest: Manifest, file: InputFile, target: Path) -> None:
+    key = blob_key(file.sha256)
+    blob = store.path(key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    if file.executable:  # one file has one mode under all its names
+        store.fetch(key, target)
+        target.chmod(0o755)
+        return
+    try:
+        if blob.stat().st_mtime_ns != SEALED_NS:
+            if sha256(blob) != file.sha256:
+                store.delete(key)
+                store.delete(blob_key(manifest.digest))
+                raise _damaged(store, file)
+            blob.chmod(0o444)
+            os.utime(blob, ns=(SEALED_NS, SEALED_NS))
+        os.link(blob, target)
+    except FileNotFoundError:
+        store.fetch(key, target)  # says what is missing
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP):
+            raise
+        shutil.copyfile(blob, target)
+
+
+def _damaged(store: ObjectStore, file: InputFile) -> InvalidRequest:
+    return InvalidRequest(
+        f"The input {file.path} in {store.url} is not what was stored: something wrote to it.",
+        remedy="Run again, so that it is uploaded anew, and let no program write to its inputs.",
+    )
+
+
+def _files(source: Path) -> list[tuple[str, Path, os.stat_result]]:
+    """Path in the tree, path on this machine and status of every file, in order of the first."""
+    try:
+        status = source.stat()
+        if not stat.S_ISDIR(status.st_mode):
+            _regular(source, status)
+            return [(ITSELF, source.absolute(), status)]
+        found: list[tuple[str, Path, os.stat_result]] = []
+        _walk(source.absolute(), "", [Path(os.path.realpath(source))], found)
+    except OSError as error:
+        where = error.filename or source
+        raise UsageError(
+            f"The input {where} cannot be read: {os.strerror(error.errno or 0)}.",
+            remedy="Correct workload.inputs in the spec.",
+        ) from error
+    return sorted(found, key=lambda item: item[0])
+
+
+def _walk(
+    folder: Path, prefix: str, within: list[Path], found: list[tuple[str, Path, os.stat_result]]
+) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            status = path.stat()
+            keys.check(prefix + entry.name)
+            if stat.S_ISDIR(status.st_mode):
+                real = Path(os.path.realpath(path))
+                if real in within:
+                    raise UsageError(f"The link {path} in an input points to a folder that holds it.")
+                _walk(path, f"{prefix}{entry.name}/", [*within, real], found)
+            else:
+                _regular(path, status)
+                found.append((prefix + entry.name, path, status))
+
+
+def _regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"The input {path} is neither a file nor a folder.")
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UsageError(f"The input file {path} cannot be read: {os.strerror(error.errno or 0)}.") from error
+
+
+def _parallel(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
+    """The results in order; the first error ends it, without starting what has not begun."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="storage")
+    try:
+        futures = [pool.submit(work, item) for item in items]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            if future.done() and (error := future.exception()):
+                raise error
+        return [future.result() for future in futures]
+    finally:
+        pool.shutdown(cancel_futures=True)

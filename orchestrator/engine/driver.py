@@ -307,9 +307,7 @@ class Driver:
         except ProviderError as error:
             return self._passing(error)
         self.progress.note = status.reason
-        self._pool_ready = status.state is PoolState.READY or (
-            self._pool_ready and status.state is PoolState.CREATING
-        )
+        self._pool_ready = status.state is PoolState.READY or (self._pool_ready and status.state is PoolState.CREATING)
         if status.state is PoolState.GONE and self._delete_asked is None and self._creation_pending():
             return []
         return [m.PoolSeen(status.state, status.reason, status.cost, status.rate, now)]
@@ -331,9 +329,7 @@ class Driver:
 
     # ---------------------------------------------------------------------------------------------- deciding
 
-    def _feed_all(
-        self, events: Iterable[m.Event], metrics: Iterable[tuple[int, int, MetricSeen]] = ()
-    ) -> None:
+    def _feed_all(self, events: Iterable[m.Event], metrics: Iterable[tuple[int, int, MetricSeen]] = ()) -> None:
         """Everything that one look has shown, in one transaction."""
         with self._record.transaction():
             self._metrics(list(metrics))
@@ -397,9 +393,7 @@ class Driver:
         if self._stopper is not None:
             self._stopper.ended(action.trial)
         self._note_best(told)
-        self._finished.append(
-            Finished(action.trial, action.state, params, value, action.reason, outcome.seconds)
-        )
+        self._finished.append(Finished(action.trial, action.state, params, value, action.reason, outcome.seconds))
         reached = self._goal_met(told) if self._goal_met is not None else None
         if reached is not None:
             self._stop = self._stop or m.StopRun(m.RunStatus.SUCCEEDED, reached, self._clock.now())

@@ -52,12 +52,13 @@ class RunStatus(StrEnum):
 class Rules:
     """The limits of a run.  Times in seconds, money in US$.
 
-    ``window`` is how many attempts may be submitted and not ended.  With ``keep_places`` a trial that waits for its next
-    attempt keeps its place in the window, so that a search that learns is asked in the order that it would have been
-    without the failure.  ``total`` is the number of trials, None while only asking shows it; ``retries`` how many attempts more a cause allows; ``backoff`` the wait before the second attempt,
-    doubled each time up to ``backoff_cap``; ``poll`` the time
-    between two looks at the cost.  ``max_failures`` None never ends the run early, but then one failed trial is
-    enough for the verdict ``failed``.
+    ``window`` is how many attempts may be submitted and not ended.  With ``keep_places`` a trial that waits for its
+    next attempt keeps its place in the window, so that a search that learns is asked in the order that it would have
+    been without the failure.  ``total`` is the number of trials, None while only asking shows it.  ``retries`` is how
+    many attempts more a cause allows, ``backoff`` the wait before the second attempt, doubled each time up to
+    ``backoff_cap``.  ``poll`` is the time between two looks at the cost.  Without ``max_failures`` (a number) and
+    ``max_failures_share`` (of all trials) failures never end the run early, but one is enough for the verdict
+    ``failed``.
     """
 
     window: int
@@ -167,9 +168,7 @@ class Tick:
     now: float
 
 
-Event = (
-    Begin | PoolSeen | Acknowledged | Refused | TaskSeen | TaskMissing | PruneTrial | Exhausted | StopRun | Tick
-)
+Event = Begin | PoolSeen | Acknowledged | Refused | TaskSeen | TaskMissing | PruneTrial | Exhausted | StopRun | Tick
 
 # --------------------------------------------------------------------------------------------------- actions
 
@@ -362,7 +361,9 @@ class Machine:
             actions.append(CreatePool())
         limit = self.rules.max_cost
         if limit is not None and state.cost + self._cost_of_stopping() >= limit:
-            reason = f"the run has cost ${state.cost:.2f}; with its teardown it comes to limits.max_cost of ${limit:.2f}"
+            reason = (
+                f"the run has cost ${state.cost:.2f}; with its teardown it comes to limits.max_cost of ${limit:.2f}"
+            )
             self._stop(RunStatus.OVER_BUDGET, reason, event.now, actions)
 
     def _cost_of_stopping(self) -> float:

@@ -34,7 +34,8 @@ CREATE TABLE attempts (
     trial INTEGER NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT, reason TEXT NOT NULL DEFAULT '',
     exit_code INTEGER, signal INTEGER, started REAL, finished REAL, PRIMARY KEY (trial, attempt)) WITHOUT ROWID;
 CREATE TABLE metrics (
-    trial INTEGER NOT NULL, attempt INTEGER NOT NULL, metric TEXT NOT NULL, at REAL NOT NULL, step REAL, value NOT NULL);
+    trial INTEGER NOT NULL, attempt INTEGER NOT NULL, metric TEXT NOT NULL, at REAL NOT NULL, step REAL,
+    value NOT NULL);
 CREATE UNIQUE INDEX metrics_once ON metrics (trial, attempt, metric, at, ifnull(step, ''), value);
 CREATE TABLE intents (
     kind TEXT NOT NULL, name TEXT NOT NULL, confirmed INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, name)
@@ -289,9 +290,8 @@ class Record:
     def trials(self, only: int | None = None) -> Iterator[TrialRow]:
         """Recorded trials in order of their number."""
         where, args = ("", ()) if only is None else ("WHERE trial = ?", (only,))
-        query = (
-            f"SELECT trial, params, state, attempt, reason, metrics, outputs, seconds FROM trials {where} ORDER BY trial"
-        )
+        columns = "trial, params, state, attempt, reason, metrics, outputs, seconds"
+        query = f"SELECT {columns} FROM trials {where} ORDER BY trial"
         for trial, params, state, attempt, reason, metrics, outputs, seconds in self._db.execute(query, args):
             yield TrialRow(
                 trial,
@@ -320,7 +320,9 @@ class Record:
                 conditions.append(f"{column} = ?")
                 args.append(wanted)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        query = f"SELECT trial, attempt, metric, at, step, value FROM metrics {where} ORDER BY trial, attempt, at, rowid"
+        query = (
+            f"SELECT trial, attempt, metric, at, step, value FROM metrics {where} ORDER BY trial, attempt, at, rowid"
+        )
         for trial_, attempt, name, at, step, value in self._db.execute(query, args):
             yield MetricRow(trial_, attempt, name, at, step, float(value))
 

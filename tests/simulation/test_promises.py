@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.engine import machine as m
-from orchestrator.engine.driver import Driver
+from orchestrator.engine.driver import Driver, Finished, Progress
 from orchestrator.engine.record import Record
 from orchestrator.providers.base import Cause, Machine, PoolRequest
 from tests.simulation.world import (
     NODE_PRICE,
     SLOWEST_DELETION,
     Fate,
-    Faults,
     FatefulConnection,
+    Faults,
     Killed,
     Program,
     SimulatedCompute,
@@ -79,6 +79,23 @@ class Ending:
     pool_may_exist: bool
 
 
+@dataclass
+class Watcher:
+    """Sits where a user sits: presses Ctrl-C once at its time, and loses patience with a driver that never ends."""
+
+    clock: VirtualClock
+    interrupt_at: float | None
+    driver: Driver | None = None
+    steps: int = 0
+
+    def __call__(self, progress: Progress, finished: list[Finished]) -> None:
+        self.steps += 1
+        assert self.steps < STEPS, "the driver turns in circles"
+        if self.interrupt_at is not None and self.clock.now() >= self.interrupt_at and self.driver is not None:
+            self.interrupt_at = None
+            self.driver.stop(m.RunStatus.INTERRUPTED, "Ctrl-C")
+
+
 def play(seed: int) -> Ending:
     """One run from its first driver to its last, through all its deaths."""
     scenario = Scenario(seed)
@@ -88,7 +105,7 @@ def play(seed: int) -> Ending:
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=FatefulConnection)
     record = Record.adopt(connection, {"total": scenario.rules().total})
     connection.fate = fate
-    interrupt_at = None if scenario.interrupt_at is None else clock.now() + scenario.interrupt_at
+    watcher = Watcher(clock, None if scenario.interrupt_at is None else clock.now() + scenario.interrupt_at)
     status, lives, search = m.RunStatus.RUNNING, 0, SimulatedSearch(scenario.trials, fate)
     while True:
         lives += 1
@@ -97,22 +114,13 @@ def play(seed: int) -> Ending:
             fate.calm()
         search = SimulatedSearch(scenario.trials, fate)
         request = PoolRequest(f"run-{seed}", {}, Machine(), scenario.slots, None, 0.0, 0.0)
-        steps = 0
-
-        def watch(progress: object, finished: object) -> None:
-            nonlocal steps, interrupt_at
-            steps += 1
-            assert steps < STEPS, "the driver turns in circles"
-            if interrupt_at is not None and clock.now() >= interrupt_at:
-                interrupt_at = None
-                driver.stop(m.RunStatus.INTERRUPTED, "Ctrl-C")
-
+        watcher.steps = 0
         try:
-            driver = Driver(
+            watcher.driver = Driver(
                 request, scenario.rules(), record, SimulatedCompute(world), SimulatedStore(world),  # type: ignore[arg-type]
-                search, clock, metric="loss", observer=watch,
+                search, clock, metric="loss", observer=watcher,
             )  # fmt: skip
-            status = driver.run()
+            status = watcher.driver.run()
         except Killed:
             world.client_died()
             clock.sleep(fate.rng.uniform(0, 500))
@@ -219,7 +227,12 @@ def test_a_spending_limit_is_passed_by_one_poll_interval_at_most() -> None:
     met = 0
     for seed in range(400):
         scenario = Scenario(seed)
-        if scenario.max_cost is None or scenario.faults.kill or scenario.faults.fail_before or scenario.faults.fail_after:
+        if (
+            scenario.max_cost is None
+            or scenario.faults.kill
+            or scenario.faults.fail_before
+            or scenario.faults.fail_after
+        ):
             continue
         end = play(seed)
         if end.status is m.RunStatus.OVER_BUDGET:

@@ -1,8 +1,8 @@
 """A world in which everything that can go wrong does, from a seed.
 
-The driver, the machine, the record (SQLite in memory) and the searches are the real ones.  The provider, the object
-store and the clock are simulated here, and every call across the border may fail before or after its effect, lose, delay,
-repeat or reorder what it reports, or kill the driver on the spot.
+The driver, the machine and the record (SQLite in memory) are the real ones.  The provider, the object store, the
+search and the clock are simulated here, and every call across the border may fail before or after its effect, lose,
+delay, repeat or reorder what it reports, or kill the driver on the spot.
 """
 
 from __future__ import annotations
@@ -158,7 +158,9 @@ class Program:
 class World:
     """The cloud: pools, tasks, results.  It goes on while the driver is dead."""
 
-    def __init__(self, seed: int, fate: Fate, clock: VirtualClock, *, slots: int, failing: float, survives: bool) -> None:
+    def __init__(
+        self, seed: int, fate: Fate, clock: VirtualClock, *, slots: int, failing: float, survives: bool
+    ) -> None:
         self.seed, self.fate, self.clock = seed, fate, clock
         self.slots, self.failing, self.survives = slots, failing, survives
         self.objects: dict[str, bytes] = {}
@@ -364,7 +366,11 @@ class SimulatedCompute:
         if t.phase is not Phase.ENDED:
             return TaskChanged(t.task.name, t.phase, at)
         cause = t.outcome or (Cause.CANCELLED if t.stopping is not None else None)
-        if t.outcome is None and t.stopping is None and Program.of(self.world.seed, t.task.trial, self.world.failing).fails:
+        if (
+            t.outcome is None
+            and t.stopping is None
+            and Program.of(self.world.seed, t.task.trial, self.world.failing).fails
+        ):
             cause = Cause.EXIT_CODE
         return TaskChanged(t.task.name, Phase.ENDED, at, Ended(cause))
 

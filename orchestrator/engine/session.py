@@ -1,0 +1,303 @@
+"""The life of a run on this machine: made once, driven until it ends, by as many drivers as it takes.
+
+``create`` writes everything down that a driver needs; ``drive`` needs nothing else.  A first drive, a resume after a
+crash and a detached driver are the same thing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engine.clock import SystemClock
+from orchestrator.engine.driver import Driver, Observer
+from orchestrator.engine.job import job_document
+from orchestrator.engine.lock import hold, holder
+from orchestrator.engine.machine import RunStatus
+from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
+from orchestrator.engine.record import Record
+from orchestrator.errors import MachineError, RunNotFound
+from orchestrator.providers import connect
+from orchestrator.spec.model import Spec
+from orchestrator.storage import bundle
+from orchestrator.storage.base import ObjectStore
+from orchestrator.storage.layout import Home, RunKeys
+from orchestrator.storage.open import open_store
+from orchestrator.version import __version__
+
+# Letters and digits that are not mistaken for one another.
+_ID_ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
+
+
+def plan(spec: Spec, base: Path, home: Home) -> Plan:
+    """What running this spec would take.  Starts and writes nothing."""
+    compute = connect(spec.provider, home, "plan")
+    try:
+        return make_plan(spec, base, compute)
+    finally:
+        compute.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    run: str
+    bytes_sent: int
+    warnings: tuple[str, ...]
+
+
+def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
+    """Upload the code and write the run down.  Raises before anything is kept where something is missing."""
+    spec = plan.spec
+    secret_values(spec)
+    now = time.time()
+    run = new_id(spec.name, now)
+    store = open_store(spec.storage, home)
+    code = bundle.scan(plan.base / spec.workload.code) if spec.workload.code is not None else None
+    sent = bundle.upload(store, code).bytes_sent if code is not None else 0
+    job = job_document(spec, run, plan.base, code.digest if code else None)
+    facts: dict[str, Any] = {
+        "run": run,
+        "name": spec.name,
+        "created": now,
+        "status": RunStatus.RUNNING,
+        "reason": "",
+        "spec": spec.model_dump(mode="json", exclude_unset=True),
+        "base": str(plan.base),
+        "provider": spec.provider,
+        "store": store.url,
+        "total": plan.trials,
+        "metric": spec.search.metric,
+        "goal": spec.search.goal,
+        "job": job,
+    }
+    keys = RunKeys(run)
+    manifest = _manifest(facts, source, code)
+    store.put(keys.manifest, json.dumps(manifest, indent=2).encode())
+    store.put(keys.job, json.dumps(job).encode())
+    try:
+        home.run(run).mkdir(parents=True)
+    except OSError as error:
+        raise MachineError(f"The run's folder cannot be made: {error}.") from error
+    Record.create(home.record(run), facts, durable=plan.capabilities.survives_client).close()
+    return Created(run, sent, code.warnings if code else ())
+
+
+def _manifest(facts: dict[str, Any], source: str | None, code: bundle.Bundle | None) -> dict[str, Any]:
+    """What pins the run: enough to say, a year later, what exactly was trained."""
+    from importlib.metadata import version
+
+    from orchestrator.storage.git import describe
+
+    return {
+        **{key: facts[key] for key in ("run", "name", "created", "provider", "spec", "total")},
+        "seed": Spec.model_validate(facts["spec"]).search.seed,
+        "source": source,
+        "code": None
+        if code is None
+        else {"digest": code.digest, "files": len(code.files), "size": code.size, "git": describe(code.root)},
+        "versions": {
+            "orchestrator": __version__,
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            "platform": platform.platform(),
+        },
+    }
+
+
+def new_id(name: str, now: float) -> str:
+    """``NAME-YYMMDD-HHMMSS-xxxx``, in UTC; at most 59 characters, fit for every cloud's names."""
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%y%m%d-%H%M%S")
+    tail = "".join(secrets.choice(_ID_ALPHABET) for _ in range(4))
+    return f"{name}-{stamp}-{tail}"
+
+
+def find(home: Home, wanted: str) -> str:
+    """The id of a run from an id, an unambiguous beginning of one, or ``last``.  Raises RunNotFound."""
+    known = [run for run, _ in listed(home)]
+    if wanted in known:
+        return wanted
+    if wanted == "last" and known:
+        return known[0]
+    matching = [run for run in known if run.startswith(wanted)] if wanted else []
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise RunNotFound(f"'{wanted}' is the beginning of {len(matching)} runs: {', '.join(matching[:5])} ...")
+    raise RunNotFound(f"There is no run '{wanted}' in {home.path}.", remedy="`orchestrate status` lists the runs.")
+
+
+def listed(home: Home) -> list[tuple[str, float]]:
+    """All runs with the time of their making, newest first."""
+    runs: list[tuple[str, float]] = []
+    try:
+        entries = list(os.scandir(home.runs))
+    except FileNotFoundError:
+        return []
+    for entry in entries:
+        if home.record(entry.name).exists():
+            runs.append((entry.name, _made(entry.name, entry)))
+    return sorted(runs, key=lambda item: (-item[1], item[0]))
+
+
+def _made(run: str, entry: os.DirEntry[str]) -> float:
+    """From the id; from the folder's time where it was named otherwise."""
+    try:
+        stamp = "-".join(run.split("-")[-3:-1])
+        return datetime.strptime(stamp, "%y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return entry.stat().st_mtime
+
+
+def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: bool = False) -> RunStatus:
+    """Drive the run until it has ended and its pool is gone.
+
+    ``reopen`` takes up a run that has ended without all its trials ended: cancelled, interrupted, over its budget,
+    timed out or broken.  SIGINT and SIGTERM end it in order.  Raises RunBusy where another process drives it.
+    """
+    with hold(home.lock(run), run), _opened(home, run) as record:
+        facts = record.facts()
+        if facts.get("finished") is not None:
+            if not reopen:
+                return RunStatus(facts["status"])
+            with record.transaction():
+                record.set_facts({"status": RunStatus.RUNNING, "reason": "", "finished": None, "started": None})
+        spec = Spec.model_validate(facts["spec"])
+        compute = connect(spec.provider, home, run)
+        try:
+            plan = make_plan(spec, Path(facts["base"]), compute)
+            store = open_store(facts["store"], home)
+            request = replace(pool_request(spec, run, facts["job"], facts["created"]), secrets=secret_values(spec))
+            _unpack(store, facts["job"], home, plan)
+            driver = Driver(
+                request,
+                rules(plan),
+                record,
+                compute,
+                store,
+                plan.search,
+                SystemClock(),
+                metric=spec.search.metric,
+                maximize=spec.search.goal == "maximize",
+                observer=observer,
+            )
+            with _signals(driver):
+                return driver.run()
+        finally:
+            compute.close()
+
+
+def _unpack(store: ObjectStore, job: dict[str, Any], home: Home, plan: Plan) -> None:
+    """Local slots link the trials' code from one unpacked bundle."""
+    if job["code"] is not None and "file" in plan.capabilities.stores:
+        bundle.unpack(store, job["code"]["digest"], home.code)
+
+
+class _opened:
+    """A record that is closed on the way out, whatever happens."""
+
+    def __init__(self, home: Home, run: str) -> None:
+        self._record = Record.open(home.record(run))
+
+    def __enter__(self) -> Record:
+        return self._record
+
+    def __exit__(self, *exc: object) -> None:
+        self._record.close()
+
+
+class _signals:
+    """SIGINT and SIGTERM become a request to stop, where we are allowed to set handlers (the main thread)."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._previous: dict[int, Any] = {}
+
+    def _stop(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT:
+            self._driver.stop(RunStatus.INTERRUPTED, "interrupted by Ctrl-C")
+        else:
+            self._driver.stop(RunStatus.CANCELLED, "cancelled")
+
+    def __enter__(self) -> None:
+        import threading
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._stop)
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def cancel(run: str, home: Home, *, wait: float = 60.0) -> RunStatus:
+    """End the run: through its driver where one is alive, else here.  Returns its status afterwards."""
+    pid = holder(home.lock(run))
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + wait
+        while holder(home.lock(run)) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return _status(home, run)
+    with hold(home.lock(run), run), _opened(home, run) as record:
+        facts = record.facts()
+        if facts.get("finished") is not None:
+            return RunStatus(facts["status"])
+        compute = connect(facts["provider"], home, run)
+        try:
+            if record.pool_may_exist(run):
+                compute.delete_pool(run)
+                record.confirm("delete-pool", run, time.time())
+        finally:
+            compute.close()
+        with record.transaction():
+            record.set_facts({"status": RunStatus.CANCELLED, "reason": "cancelled", "finished": time.time()})
+        return RunStatus.CANCELLED
+
+
+def _status(home: Home, run: str) -> RunStatus:
+    with _opened(home, run) as record:
+        return RunStatus(record.facts()["status"])
+
+
+def detach(run: str, home: Home) -> int:
+    """Drive the run in a process of its own, which outlives this one; returns its id."""
+    import subprocess
+
+    with home.driver_log(run).open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli.main", "resume", run],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "ORCHESTRATE_HOME": str(home.path)},
+        )
+    deadline = time.monotonic() + 20
+    while holder(home.lock(run)) is None and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if child.poll() not in (None, 0, 1):
+        raise MachineError(f"The detached driver of {run} did not start.", remedy=f"See {home.driver_log(run)}.")
+    return child.pid
+
+
+def alive(home: Home, run: str) -> bool:
+    """Whether a driver holds the run now."""
+    return holder(home.lock(run)) is not None
+
+
+def state_of(facts: dict[str, Any], driven: bool) -> str:
+    """The status for a reader: a run that is marked as running and has no driver has been ``abandoned``."""
+    status = str(facts["status"])
+    if facts.get("finished") is None and not driven:
+        return "abandoned"
+    return status

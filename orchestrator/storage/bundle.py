@@ -95,9 +95,7 @@ def scan(folder: Path, *, warn_above: int = WARN_ABOVE) -> Bundle:
     size = sum(file.size for file in files)
     warnings = list(tree.warnings)
     if not files:
-        warnings.append(
-            f"The code folder {folder} holds no files, or its ignore files leave all of them out."
-        )
+        warnings.append(f"The code folder {folder} holds no files, or its ignore files leave all of them out.")
     if size > warn_above:
         largest = sorted(files, key=lambda file: -file.size)[:3]
         warnings.append(
@@ -315,9 +313,7 @@ class _Unsafe(Exception):
 
 def _extract_members(source: Any, folder: Path) -> None:
     made = {folder}
-    with tarfile.open(
-        fileobj=source, mode="r|", bufsize=_CHUNK, encoding="utf-8", errors="strict"
-    ) as archive:
+    with tarfile.open(fileobj=source, mode="r|", bufsize=_CHUNK, encoding="utf-8", errors="strict") as archive:
         for member in archive:
             try:
                 keys.check(member.name)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import (
@@ -45,6 +46,9 @@ _PASSING = {
 }
 
 
+_TRIES = 50
+
+
 def explain(error: OSError, action: str, path: Path | str) -> OrchestrateError:
     """Our error for the operating system's, told apart by its errno; ``action`` reads like "write"."""
     text = f"Could not {action} {path}: {os.strerror(error.errno) if error.errno else error}."
@@ -53,8 +57,7 @@ def explain(error: OSError, action: str, path: Path | str) -> OrchestrateError:
     if error.errno in _FULL:
         return QuotaExceeded(
             text,
-            remedy="Free space on that disk or raise the quota, or set ORCHESTRATE_HOME "
-            "to a folder on another disk.",
+            remedy="Free space on that disk or raise the quota, or set ORCHESTRATE_HOME to a folder on another disk.",
         )
     if error.errno in _FORBIDDEN:
         return AuthenticationFailed(
@@ -78,21 +81,22 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
     Raises OSError as the system does; no half-written file stays behind, unless the process dies.
     """
     part = target.with_name(part_name())
-    for attempt in range(5):
-        try:
+    try:
+        for attempt in range(_TRIES):
             try:
                 write(part)
+                break
             except FileNotFoundError:
-                if attempt == 4 or target.parent.is_dir():
+                if attempt == _TRIES - 1:
                     raise
-                # The folder is not there yet, or someone who deleted its last file took it away.
+            # The folder is not there yet, or someone who deleted its last file is taking it away.
+            with suppress(FileNotFoundError):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                continue
-            os.replace(part, target)
-            return
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        os.replace(part, target)
+    except BaseException:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            part.unlink()
+        raise
 
 
 def sha256(path: Path) -> str:

@@ -58,9 +58,7 @@ class HashCache:
         except OSError as error:
             raise explain(error, "write", self.path) from error
         except sqlite3.Error as error:
-            raise MachineError(
-                f"Could not write {self.path}: {error}.", remedy="Delete that file."
-            ) from error
+            raise MachineError(f"Could not write {self.path}: {error}.", remedy="Delete that file.") from error
 
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=10)

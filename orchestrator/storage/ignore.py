@@ -38,9 +38,7 @@ class Pattern:
         subject = path if self.whole else path[path.rfind(b"/") + 1 :]
         if self.rest is None:
             return subject == self.literal
-        return (
-            subject.startswith(self.literal) and self.rest.fullmatch(subject, len(self.literal)) is not None
-        )
+        return subject.startswith(self.literal) and self.rest.fullmatch(subject, len(self.literal)) is not None
 
 
 @dataclass(frozen=True, slots=True)

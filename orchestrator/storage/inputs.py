@@ -84,9 +84,7 @@ class Stored:
     bytes_sent: int
 
 
-def upload(
-    store: ObjectStore, source: Path, *, hashes: HashCache | None = None, threads: int = THREADS
-) -> Stored:
+def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None, threads: int = THREADS) -> Stored:
     """Store a file or a folder with all that is in it, as far as the store lacks it.
 
     Repeating an upload that was interrupted sends only what is missing.  Raises UsageError where ``source``
@@ -101,8 +99,7 @@ def upload(
     digests = {**known, **read}
     manifest = Manifest(
         tuple(
-            InputFile(name, digests[path], status.st_size, bool(status.st_mode & 0o100))
-            for name, path, status in files
+            InputFile(name, digests[path], status.st_size, bool(status.st_mode & 0o100)) for name, path, status in files
         )
     )
     key = blob_key(manifest.digest)
@@ -139,9 +136,7 @@ def load(store: ObjectStore, key: str) -> Manifest:
             for f in document["files"]
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidRequest(
-            f"The object {key} in {store.url} is no list of input files ({error})."
-        ) from error
+        raise InvalidRequest(f"The object {key} in {store.url} is no list of input files ({error}).") from error
     for file in files:
         if file.path != ITSELF or len(files) != 1:
             keys.check(file.path)
@@ -228,9 +223,7 @@ def _files(source: Path) -> list[tuple[str, Path, os.stat_result]]:
     return sorted(found, key=lambda item: item[0])
 
 
-def _walk(
-    folder: Path, prefix: str, within: list[Path], found: list[tuple[str, Path, os.stat_result]]
-) -> None:
+def _walk(folder: Path, prefix: str, within: list[Path], found: list[tuple[str, Path, os.stat_result]]) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = Path(entry.path)

@@ -113,9 +113,7 @@ class LocalStore:
         if start.is_file():
             self.delete(prefix)
             return
-        for _ in range(
-            5
-        ):  # someone who writes below it meanwhile can get in between the files and their folder
+        for _ in range(5):  # someone who writes below it meanwhile can get in between the files and their folder
             try:
                 shutil.rmtree(start)
                 break
@@ -169,8 +167,7 @@ class LocalStore:
     def _explain_write(self, error: OSError, key: str, path: Path) -> OrchestrateError:
         if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
             return InvalidRequest(
-                f"{key!r} cannot be written to {self.url}: a part of it is an object already, or "
-                "objects lie below it."
+                f"{key!r} cannot be written to {self.url}: a part of it is an object already, or objects lie below it."
             )
         return explain(error, "write", path)
 

@@ -35,7 +35,7 @@ def open_store(url: str | None, home: Home) -> ObjectStore:
             f"{url!r} is no store: it has no scheme.",
             remedy=f"For a folder write {Path(url).absolute().as_uri()}.",
         )
-    near = difflib.get_close_matches(parts.scheme, SCHEMES, 1, 0.4)
+    near = difflib.get_close_matches(parts.scheme, SCHEMES, 1, 0.6)
     raise InvalidRequest(
         f"{url!r} is no store: the scheme {parts.scheme!r} is not known.",
         remedy=f"Did you mean {near[0]}://?" if near else f"Known are {', '.join(SCHEMES)}.",

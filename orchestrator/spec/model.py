@@ -83,9 +83,7 @@ def _parameter_name(value: Any) -> str:
 def _variable(value: Any) -> str:
     name = identifier(value)
     if name.startswith(RESERVED_VARIABLES):
-        raise wrong(
-            f"'{name}' is taken: the runner sets the variables that start with ORCHESTRATE_ and PARAM_"
-        )
+        raise wrong(f"'{name}' is taken: the runner sets the variables that start with ORCHESTRATE_ and PARAM_")
     return name
 
 
@@ -104,10 +102,7 @@ def _variable_text(value: Any) -> str:
 def _metric_name(value: Any) -> str:
     name = text(value)
     if len(name) > 200 or _METRIC.fullmatch(name) is None:
-        raise wrong(
-            f"{describe(name)} is no name of a metric: letters, digits and . _ / - are allowed, a letter "
-            f"first"
-        )
+        raise wrong(f"{describe(name)} is no name of a metric: letters, digits and . _ / - are allowed, a letter first")
     return name
 
 
@@ -124,9 +119,7 @@ def _metric_pattern(value: Any) -> str:
             r"write it like 'loss=(\S+)' or 'step (?P<step>\d+) loss (?P<value>\S+)'",
         )
     if named - {"value", "step"}:
-        raise wrong(
-            f"has a group named '{min(named - {'value', 'step'})}'", "the names are 'value' and 'step'"
-        )
+        raise wrong(f"has a group named '{min(named - {'value', 'step'})}'", "the names are 'value' and 'step'")
     return pattern
 
 
@@ -175,9 +168,7 @@ def _share_of_gpus(value: Any) -> float:
     if count < 0:
         raise wrong("is below zero")
     if count > 1 and count != math.floor(count):
-        raise wrong(
-            f"must be a whole number above 1, not {count:g}", "only a share of one GPU may be asked for: 0.5"
-        )
+        raise wrong(f"must be a whole number above 1, not {count:g}", "only a share of one GPU may be asked for: 0.5")
     if count > 64:
         raise wrong("is more GPUs than any machine has")
     return count
@@ -206,9 +197,7 @@ def _failures(value: Any) -> int | str:
 def _store_url(value: Any) -> str:
     url = text(value)
     if _URL.fullmatch(url) is None:
-        raise wrong(
-            f"{describe(url)} is no URL", "write it like s3://bucket/folder or file:///absolute/folder"
-        )
+        raise wrong(f"{describe(url)} is no URL", "write it like s3://bucket/folder or file:///absolute/folder")
     authority = url.split("://", 1)[1].split("/", 1)[0]
     if "?" in url or ("@" in authority and ":" in authority.split("@", 1)[0]):
         # Not shown: what is wrong with it may be that it holds a secret.
@@ -262,8 +251,7 @@ class Input(Model):
 
     from_: Text = Field(
         alias="from",
-        description="A file or folder, relative to the spec's file, or the URL of an object. May hold "
-        "placeholders.",
+        description="A file or folder, relative to the spec's file, or the URL of an object. May hold placeholders.",
         examples=["./data", "s3://bucket/data"],
     )
     to: RelativePath = Field(
@@ -290,8 +278,7 @@ class Workload(Model):
     )
     notebook: RelativePath | None = Field(
         None,
-        description="A Jupyter notebook in `code` that is run in place of a command, with the parameters "
-        "set.",
+        description="A Jupyter notebook in `code` that is run in place of a command, with the parameters set.",
         examples=["train.ipynb"],
     )
     image: Text | None = Field(
@@ -307,14 +294,14 @@ class Workload(Model):
         "failed trials too. May hold placeholders.",
         examples=[["model/", "*.png"]],
     )
-    metrics: dict[
-        Annotated[str, BeforeValidator(_metric_name)], Annotated[str, BeforeValidator(_metric_pattern)]
-    ] = Field(
-        {},
-        description="Metrics to read from the program's output: a name and a regular expression with one "
-        "group "
-        "that holds the value, or groups named `value` and `step`. `report()` needs none.",
-        examples=[{"val_accuracy": r"val_acc=(\S+)"}],
+    metrics: dict[Annotated[str, BeforeValidator(_metric_name)], Annotated[str, BeforeValidator(_metric_pattern)]] = (
+        Field(
+            {},
+            description="Metrics to read from the program's output: a name and a regular expression with one "
+            "group "
+            "that holds the value, or groups named `value` and `step`. `report()` needs none.",
+            examples=[{"val_accuracy": r"val_acc=(\S+)"}],
+        )
     )
     isolation: Annotated[Literal["process", "docker"], choice_of(("process", "docker"))] = Field(
         "process",
@@ -355,14 +342,12 @@ class Search(Model):
 
     algorithm: Text | None = Field(
         None,
-        description="`grid` (every combination) or `random`. Default: grid if every parameter is finite, "
-        "else random.",
+        description="`grid` (every combination) or `random`. Default: grid if every parameter is finite, else random.",
         examples=["grid", "random"],
     )
     trials: Annotated[int, whole_within(1, 10**12)] | None = Field(
         None,
-        description="How many trials. `random` needs it; `grid` takes its first ones, or all where it is "
-        "left out.",
+        description="How many trials. `random` needs it; `grid` takes its first ones, or all where it is left out.",
         examples=[40],
     )
     seed: Annotated[int, whole_within(0, 2**63 - 1)] = Field(
@@ -384,8 +369,7 @@ class Resources(Model):
     )
     gpus: Annotated[float, BeforeValidator(_share_of_gpus)] = Field(
         default_factory=lambda given: 1.0 if given.get("gpu") else 0.0,
-        description="GPUs a trial: a share of one below 1, whole numbers above. Default: 1 if `gpu` is set, "
-        "else 0.",
+        description="GPUs a trial: a share of one below 1, whole numbers above. Default: 1 if `gpu` is set, else 0.",
         examples=[1, 0.5],
     )
     cpus: Annotated[float, number_within(0, 4096, above=True)] = Field(
@@ -396,9 +380,7 @@ class Resources(Model):
         description="Main memory a trial, in bytes or with a unit; a trial that passes it is stopped. "
         "Left out: no limit.",
     )
-    disk: Size | None = Field(
-        None, description="Disk space a trial, in bytes or with a unit. Left out: no limit."
-    )
+    disk: Size | None = Field(None, description="Disk space a trial, in bytes or with a unit. Left out: no limit.")
     shm: Size | None = Field(
         None,
         description="Shared memory (`/dev/shm`) of a trial's container, in bytes or with a unit. "
@@ -424,8 +406,7 @@ class Pool(Model):
     )
     lease: Duration = Field(
         86400.0,
-        description="Time after which the machines are gone, whoever is still alive; in seconds or with a "
-        "unit.",
+        description="Time after which the machines are gone, whoever is still alive; in seconds or with a unit.",
         examples=["6h"],
     )
     idle_timeout: Duration = Field(
@@ -435,8 +416,7 @@ class Pool(Model):
     )
     vm_size: Text | None = Field(
         None,
-        description="The provider's own name of a machine type. Left out: the cheapest that has the "
-        "`resources`.",
+        description="The provider's own name of a machine type. Left out: the cheapest that has the `resources`.",
         examples=["g4dn.xlarge", "Standard_NC4as_T4_v3"],
     )
     price: Annotated[float, number_within(0, 10**6)] | None = Field(
@@ -456,12 +436,8 @@ class Retries(Model):
 
     preempted: RetryCount = Field(10, description="The machine was taken away.")
     no_capacity: RetryCount = Field(100, description="No machine could be had in time.")
-    infrastructure: RetryCount = Field(
-        3, description="Node, network, storage or image failed, not the program."
-    )
-    exit_code: RetryCount = Field(
-        0, description="The program ended with a code other than 0, or by a signal."
-    )
+    infrastructure: RetryCount = Field(3, description="Node, network, storage or image failed, not the program.")
+    exit_code: RetryCount = Field(0, description="The program ended with a code other than 0, or by a signal.")
     timeout: RetryCount = Field(0, description="The attempt was stopped at `timeout`.")
 
 
@@ -514,8 +490,7 @@ class Limits(Model):
     )
     grace: DurationOrZero = Field(
         10.0,
-        description="Time between SIGTERM and SIGKILL for a trial that is stopped, in seconds or with a "
-        "unit.",
+        description="Time between SIGTERM and SIGKILL for a trial that is stopped, in seconds or with a unit.",
     )
 
     def failures_allowed(self, trials: int) -> int | None:
@@ -534,16 +509,13 @@ class Spec(Model):
     workload: Workload = Field(description="What one trial runs.")
     parameters: dict[ParameterName, Parameter] = Field(
         {},
-        description="The search space. A value alone is fixed, a list is a choice, a mapping with one key is "
-        "any kind.",
+        description="The search space. A value alone is fixed, a list is a choice, a mapping with one key is any kind.",
         examples=[{"lr": {"loguniform": [1e-4, 1e-1]}, "hidden": [64, 128, 256], "epochs": 5}],
     )
     search: Search = Field(
         default_factory=Search, description="Which points become trials, and which value ranks them."
     )
-    resources: Resources = Field(
-        default_factory=Resources, description="What one trial needs of its machine."
-    )
+    resources: Resources = Field(default_factory=Resources, description="What one trial needs of its machine.")
     pool: Pool = Field(default_factory=Pool, description="The machines that a run rents.")
     limits: Limits = Field(default_factory=Limits, description="What a run may take.")
     provider: Slug = Field(

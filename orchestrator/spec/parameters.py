@@ -48,9 +48,7 @@ def parameter_value(value: Any, depth: int = 0) -> Any:
         if not all(isinstance(key, str) for key in value):
             raise wrong("needs texts for keys")
         return {printable(key): parameter_value(item, depth + 1) for key, item in value.items()}
-    raise wrong(
-        f"cannot be {describe(value)}", "use text, numbers, true, false, null, lists and mappings of them"
-    )
+    raise wrong(f"cannot be {describe(value)}", "use text, numbers, true, false, null, lists and mappings of them")
 
 
 def _values(value: Any) -> Any:
@@ -188,8 +186,7 @@ class Fixed(Kind):
     key: ClassVar[str] = "fixed"
 
     fixed: Annotated[Any, BeforeValidator(parameter_value)] = Field(
-        description="The value: a text, number, true, false, null, or a list or mapping (inserted as JSON "
-        "text).",
+        description="The value: a text, number, true, false, null, or a list or mapping (inserted as JSON text).",
         examples=[5, "adam", [64, 64]],
     )
 
@@ -234,8 +231,7 @@ class Range(Kind):
         BeforeValidator(_steps),
         WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3}),
     ] = Field(
-        description="[start, stop, step]: stop is left out, step is 1 unless given; as Python's range, "
-        "floats allowed.",
+        description="[start, stop, step]: stop is left out, step is 1 unless given; as Python's range, floats allowed.",
         examples=[[0, 10, 2], [0.1, 0.5, 0.1]],
     )
 
@@ -272,8 +268,7 @@ class Linspace(Kind):
         BeforeValidator(_points),
         WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}),
     ] = Field(
-        description="[first, last, count]: count floats, evenly spaced, both ends included; as "
-        "numpy.linspace.",
+        description="[first, last, count]: count floats, evenly spaced, both ends included; as numpy.linspace.",
         examples=[[0, 1, 5]],
     )
 
@@ -366,8 +361,7 @@ class Normal(Kind):
     key: ClassVar[str] = "normal"
 
     normal: Annotated[tuple[float, float], BeforeValidator(_mean_and_deviation), _PAIR] = Field(
-        description="[mean, standard deviation]: a float of the normal distribution; the deviation is above "
-        "0.",
+        description="[mean, standard deviation]: a float of the normal distribution; the deviation is above 0.",
         examples=[[0.0, 1.0]],
     )
 
@@ -401,9 +395,7 @@ def _spelled_out(value: Any) -> Any:
         return {"fixed": value}
     kinds = [key for key in value if key in KINDS]
     if len(kinds) > 1:
-        raise wrong(
-            f"mixes {one_of(kinds).replace(' or ', ' and ')}", "a parameter is of one kind", at=[kinds[1]]
-        )
+        raise wrong(f"mixes {one_of(kinds).replace(' or ', ' and ')}", "a parameter is of one kind", at=[kinds[1]])
     if not kinds:
         if not value:
             raise wrong("is an empty mapping", f"write a value, a list, or one of {one_of(KINDS)}")

@@ -95,9 +95,7 @@ def flag(value: Any) -> bool:
     return value
 
 
-def number_within(
-    low: float | None = None, high: float | None = None, *, above: bool = False
-) -> BeforeValidator:
+def number_within(low: float | None = None, high: float | None = None, *, above: bool = False) -> BeforeValidator:
     """A number of at least ``low`` (with ``above``: more than it) and at most ``high``."""
     return BeforeValidator(_within(number, low, high, above))
 
@@ -107,9 +105,7 @@ def whole_within(low: float | None = None, high: float | None = None) -> BeforeV
     return BeforeValidator(_within(whole, low, high, False))
 
 
-def _within(
-    read: Callable[[Any], float], low: float | None, high: float | None, above: bool
-) -> Callable[[Any], float]:
+def _within(read: Callable[[Any], float], low: float | None, high: float | None, above: bool) -> Callable[[Any], float]:
     def check(value: Any) -> float:
         found = read(value)
         if low is not None and (found <= low if above else found < low):
@@ -152,9 +148,7 @@ def parse_size(value: Any) -> int:
     else:
         size = math.floor(value)
     if size < SMALLEST_SIZE:
-        raise wrong(
-            f"is only {max(size, 0)} bytes" if size >= 0 else "is below zero", f"{spelled}; the least is 1MB"
-        )
+        raise wrong(f"is only {max(size, 0)} bytes" if size >= 0 else "is below zero", f"{spelled}; the least is 1MB")
     if size > LARGEST_SIZE:
         raise wrong("is more than any machine has")
     return size

@@ -25,7 +25,7 @@ from orchestrator.engine.lock import hold, holder
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
 from orchestrator.engine.record import Record
-from orchestrator.errors import MachineError, RunNotFound
+from orchestrator.errors import MachineError
 from orchestrator.providers import connect
 from orchestrator.spec.model import Spec
 from orchestrator.storage import bundle
@@ -118,43 +118,6 @@ def new_id(name: str, now: float) -> str:
     stamp = datetime.fromtimestamp(now, UTC).strftime("%y%m%d-%H%M%S")
     tail = "".join(secrets.choice(_ID_ALPHABET) for _ in range(4))
     return f"{name}-{stamp}-{tail}"
-
-
-def find(home: Home, wanted: str) -> str:
-    """The id of a run from an id, an unambiguous beginning of one, or ``last``.  Raises RunNotFound."""
-    known = [run for run, _ in listed(home)]
-    if wanted in known:
-        return wanted
-    if wanted == "last" and known:
-        return known[0]
-    matching = [run for run in known if run.startswith(wanted)] if wanted else []
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise RunNotFound(f"'{wanted}' is the beginning of {len(matching)} runs: {', '.join(matching[:5])} ...")
-    raise RunNotFound(f"There is no run '{wanted}' in {home.path}.", remedy="`orchestrate status` lists the runs.")
-
-
-def listed(home: Home) -> list[tuple[str, float]]:
-    """All runs with the time of their making, newest first."""
-    runs: list[tuple[str, float]] = []
-    try:
-        entries = list(os.scandir(home.runs))
-    except FileNotFoundError:
-        return []
-    for entry in entries:
-        if home.record(entry.name).exists():
-            runs.append((entry.name, _made(entry.name, entry)))
-    return sorted(runs, key=lambda item: (-item[1], item[0]))
-
-
-def _made(run: str, entry: os.DirEntry[str]) -> float:
-    """From the id; from the folder's time where it was named otherwise."""
-    try:
-        stamp = "-".join(run.split("-")[-3:-1])
-        return datetime.strptime(stamp, "%y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return entry.stat().st_mtime
 
 
 def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: bool = False) -> RunStatus:
@@ -288,16 +251,3 @@ def detach(run: str, home: Home) -> int:
     if child.poll() not in (None, 0, 1):
         raise MachineError(f"The detached driver of {run} did not start.", remedy=f"See {home.driver_log(run)}.")
     return child.pid
-
-
-def alive(home: Home, run: str) -> bool:
-    """Whether a driver holds the run now."""
-    return holder(home.lock(run)) is not None
-
-
-def state_of(facts: dict[str, Any], driven: bool) -> str:
-    """The status for a reader: a run that is marked as running and has no driver has been ``abandoned``."""
-    status = str(facts["status"])
-    if facts.get("finished") is None and not driven:
-        return "abandoned"
-    return status

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from orchestrator.spec import template
-from orchestrator.spec.model import Spec
+from orchestrator.spec.model import Spec, Workload
 
 
 def job_document(spec: Spec, run: str, base: Path, digest: str | None) -> dict[str, Any]:
     """What all trials of the run share.  ``base`` is the folder that the spec's relative paths start from."""
     work = spec.workload
-    if isinstance(work.command, list):
-        command = {"argv": [template.compile(word).to_json() for word in work.command]}
-    else:
-        command = {"shell": template.compile(work.command or "").to_json()}
     return {
         "version": 1,
         "run": run,
-        "command": command,
+        "command": _command(work),
         "env": {name: template.compile(text).to_json() for name, text in work.env.items()},
         "secrets": list(work.secrets),
         "inputs": [
             {"from": template.compile(place(item.from_, base)).to_json(), "to": template.compile(item.to).to_json()}
             for item in work.inputs
         ],
-        "outputs": [template.compile(pattern).to_json() for pattern in work.outputs],
+        "outputs": [template.compile(pattern).to_json() for pattern in [*work.outputs, *_executed(work)]],
         "metrics": dict(work.metrics),
         "metric": spec.search.metric,
         "checkpoint": work.checkpoint,
@@ -35,6 +32,24 @@ def job_document(spec: Spec, run: str, base: Path, digest: str | None) -> dict[s
         "memory": spec.resources.memory,
         "code": {"digest": digest} if digest else None,
     }
+
+
+def _command(work: Workload) -> dict[str, Any]:
+    if work.notebook is not None:
+        source, target = shlex.quote(work.notebook), shlex.quote(executed(work.notebook))
+        return {"shell": [f'python -m papermill {source} {target} --parameters_file "$ORCHESTRATE_PARAMS"']}
+    if isinstance(work.command, list):
+        return {"argv": [template.compile(word).to_json() for word in work.command]}
+    return {"shell": template.compile_shell(work.command or "").to_json()}
+
+
+def executed(notebook: str) -> str:
+    """Where a trial leaves the notebook with its cells' results: beside the notebook itself."""
+    return notebook.removesuffix(".ipynb") + ".executed.ipynb"
+
+
+def _executed(work: Workload) -> list[str]:
+    return [] if work.notebook is None else [executed(work.notebook)]
 
 
 def place(text: str, base: Path) -> str:

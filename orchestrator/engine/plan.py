@@ -45,8 +45,6 @@ def make_plan(spec: Spec, base: Path, compute: Compute) -> Plan:
             f"workload.isolation is docker, and the {can.name} provider runs no containers.",
             remedy="Set it to process.",
         )
-    if spec.workload.notebook is not None:
-        raise UsageError("workload.notebook is not supported yet.", remedy="Give a command that runs the notebook.")
     if spec.workload.requirements is not None:
         raise UsageError(
             "workload.requirements is not supported yet.", remedy="Install the packages beforehand and leave it out."

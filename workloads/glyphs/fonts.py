@@ -35,7 +35,7 @@ def find_faces(folder: str | None = None) -> list[Face]:
     if folder is not None:
         places.append(Path(folder))
         if not places[-1].is_dir():
-            raise BadInput(f"--fonts {folder}: there is no such folder")
+            raise BadInput(f"--data {folder}: there is no such folder")
     faces: dict[str, Face] = {}
     for place in places:
         for path in sorted(place.rglob("*.[to]tf")):
@@ -57,7 +57,7 @@ def split_families(faces: list[Face]) -> dict[str, list[Face]]:
         raise BadInput(
             f"only {len(families)} font families have the letters {LETTERS[0]} to {LETTERS[-1]} "
             f"({', '.join(sorted(families)) or 'none'}), and training, validation and test need one each: "
-            "name a folder with more fonts by --fonts"
+            "name a folder with more fonts by --data"
         )
     splits: dict[str, list[Face]] = {name: [] for name in SHARES}
     for family in sorted(families, key=lambda family: (-len(families[family]), family)):
@@ -93,7 +93,5 @@ def _draw(face: Face, letter: str) -> np.ndarray:
     left, top, right, bottom = font.getbbox(letter)
     side = max(right - left, bottom - top) * 4 // 3
     image = Image.new("L", (side, side))
-    ImageDraw.Draw(image).text(
-        ((side - left - right) / 2, (side - top - bottom) / 2), letter, font=font, fill=255
-    )
+    ImageDraw.Draw(image).text(((side - left - right) / 2, (side - top - bottom) / 2), letter, font=font, fill=255)
     return np.asarray(image.resize((MASTER, MASTER), Image.Resampling.BOX), np.float32) / 255

@@ -39,9 +39,7 @@ def cnn(width: int, dropout: float, l2: float) -> keras.Model:
 
 
 def _dense(units: int, l2: float) -> layers.Layer:
-    return layers.Dense(
-        units, activation="relu", kernel_initializer="he_normal", kernel_regularizer=_penalty(l2)
-    )
+    return layers.Dense(units, activation="relu", kernel_initializer="he_normal", kernel_regularizer=_penalty(l2))
 
 
 def _output(l2: float) -> layers.Layer:

@@ -38,9 +38,7 @@ def draw(
         part = slice(start, start + 500)
         down, right = (
             (a[part, None] * axis)[:, :, None] + (b[part, None] * axis + c[part, None])[:, None, :]
-            for a, b, c in zip(
-                *matrix.astype(np.float32).transpose(1, 0, 2), centre.astype(np.float32), strict=True
-            )
+            for a, b, c in zip(*matrix.astype(np.float32).transpose(1, 0, 2), centre.astype(np.float32), strict=True)
         )
         first = (faces[part] * len(LETTERS) + labels[part]) * MASTER**2
         images[part] = _sample(flat, first.astype(np.int32)[:, None, None], down, right)
@@ -69,7 +67,5 @@ def save_misread(path: str, images: np.ndarray, labels: np.ndarray, read: np.nda
     for place, index in enumerate(wrong):
         x, y = place % 8 * cell, place // 8 * (cell + 14)
         sheet.paste(Image.fromarray((images[index] * 255).astype(np.uint8)).resize((cell, cell)), (x, y))
-        ImageDraw.Draw(sheet).text(
-            (x + 18, y + cell), f"{LETTERS[labels[index]]}>{LETTERS[read[index]]}", fill=255
-        )
+        ImageDraw.Draw(sheet).text((x + 18, y + cell), f"{LETTERS[labels[index]]}>{LETTERS[read[index]]}", fill=255)
     sheet.save(path)

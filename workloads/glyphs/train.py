@@ -1,19 +1,11 @@
 """Learn to read the letters A to J from some fonts, and be judged on fonts never seen."""
 
 import argparse
-import os
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow's import: no notes about its own build among the trial's lines, and sums that do not
-# depend on the processor's vector instructions.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-import keras
-import tensorflow as tf
-from trial import BadInput, Checkpoint, default_folder, hash_arrays, report, run_program, write_card
-from trial.keras_state import restore_state, save_state
+from trial import BadInput, Checkpoint, hash_arrays, report, run_program, settings_of, training_parser, write_card
+from trial.keras_training import keras, prepare, restore_state, save_state
 
 from . import fonts, pictures
 from .models import MODELS
@@ -22,22 +14,15 @@ JUDGED = 4_000  # pictures in the validation and in the test set
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = training_parser(__doc__, epochs=8)
     parser.add_argument("--model", choices=sorted(MODELS), default="mlp")
     parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam")
     parser.add_argument("--width", type=int, default=256, help="units a hidden layer, filters in the CNN")
     parser.add_argument("--dropout", type=float, default=0.2, help="share of units left out while training")
     parser.add_argument("--l2", type=float, default=0.0, help="weight of the squared weights in the loss")
-    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--pictures", type=int, default=8_000, help="training pictures drawn anew each epoch")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fonts", help="a folder with more .ttf and .otf files, beside matplotlib's own")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads that TensorFlow may use")
-    parser.add_argument("--checkpoint", default=default_folder(), help="folder to go on from after a stop")
-    parser.add_argument(
-        "--smoke", action="store_true", help="a size that ends in seconds, to see that it runs"
-    )
+    parser.add_argument("--data", metavar="FOLDER", help="more fonts (.ttf, .otf), beside matplotlib's own")
     chosen = parser.parse_args()
     if chosen.smoke:
         chosen.epochs, chosen.pictures = min(chosen.epochs, 2), 1_000
@@ -46,32 +31,19 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(chosen.seed)
+    prepare(chosen.seed, chosen.threads)
 
-    splits = fonts.split_families(fonts.find_faces(chosen.fonts))
+    splits = fonts.split_families(fonts.find_faces(chosen.data))
     for name, faces in splits.items():
         print(f"{name}: {len(faces)} faces of {', '.join(sorted({face.family for face in faces}))}")
     masters = {name: fonts.masters(faces) for name, faces in splits.items()}
     validation = pictures.draw(masters["validation"], JUDGED, (chosen.seed, 1))
 
-    # What shapes the training, and so must be the same where it goes on.
-    settings = {
-        name: getattr(chosen, name)
-        for name in ("model", "lr", "width", "dropout", "l2", "pictures", "batch", "seed")
-    }
+    settings = settings_of(chosen)
     data = hash_arrays(*masters.values())
-    checkpoint = Checkpoint(chosen.checkpoint, settings | {"data": data})
-    done = checkpoint.latest()
+    checkpoint = Checkpoint(chosen.checkpoint, settings | {"data_sha256": data})
     model = build(chosen)
-    first = 0
-    if done is not None:
-        first, folder = done
-        restore_state(model, folder)
-        print(f"going on after epoch {first}")
-
+    first = checkpoint.resume(partial(restore_state, model))
     for epoch in range(first, chosen.epochs):
         # Their seed is the epoch's number: a training that goes on later draws the same ones.
         images, labels = pictures.draw(masters["train"], chosen.pictures, (chosen.seed, 0, epoch))
@@ -86,10 +58,7 @@ def main() -> None:
         )
         checkpoint.save(epoch + 1, partial(save_state, model))
 
-    settings["epochs"] = chosen.epochs
-    finish(
-        model, validation, pictures.draw(masters["test"], JUDGED, (chosen.seed, 2)), splits, settings, data
-    )
+    finish(model, validation, pictures.draw(masters["test"], JUDGED, (chosen.seed, 2)), splits, settings, data)
 
 
 def build(chosen: argparse.Namespace) -> keras.Model:
@@ -103,9 +72,7 @@ def build(chosen: argparse.Namespace) -> keras.Model:
     return model
 
 
-def finish(
-    model: keras.Model, validation: tuple, test: tuple, splits: dict, settings: dict, data: str
-) -> None:
+def finish(model: keras.Model, validation: tuple, test: tuple, splits: dict, settings: dict, data: str) -> None:
     """Judge the trained model once on the test fonts, and save it with its card and its mistakes."""
     metrics = {
         "val_accuracy": model.evaluate(*validation, batch_size=1_000, verbose=0)[1],

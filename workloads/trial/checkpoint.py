@@ -39,6 +39,16 @@ class Checkpoint:
             )
         return epochs, saved[epochs]
 
+    def resume(self, restore: Callable[[Path], None]) -> int:
+        """Let `restore` read the latest state, if there is one; the number of epochs that it has behind it."""
+        found = self.latest()
+        if found is None:
+            return 0
+        epochs, folder = found
+        restore(folder)
+        print(f"going on after epoch {epochs}", flush=True)
+        return epochs
+
     def save(self, epochs: int, write: Callable[[Path], None]) -> None:
         """Let `write` put the state after `epochs` epochs into a folder that replaces the one before."""
         unfinished = self.folder / "unfinished"

@@ -2,15 +2,13 @@
 
 try:
     from orchestrator import report
-except ModuleNotFoundError as missing:
+except ImportError as missing:
     if missing.name != "orchestrator":  # orchestrator is there and broken: that must not be hidden
         raise
 
     def report(*, step: int | None = None, **metrics: float) -> None:
         """Print the metrics, so that a program started by hand shows its progress too."""
-        parts = ([] if step is None else [f"step={step}"]) + [
-            f"{name}={value:.6g}" for name, value in metrics.items()
-        ]
+        parts = ([] if step is None else [f"step={step}"]) + [f"{name}={value:.6g}" for name, value in metrics.items()]
         print(" ".join(parts), flush=True)
 
 

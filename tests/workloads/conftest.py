@@ -1,0 +1,59 @@
+"""The programs are run as a trial runs them: `python -m NAME.train` in a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+WORKLOADS = Path(__file__).parents[2] / "workloads"
+sys.path.insert(0, str(WORKLOADS))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that has ended, and the folder it worked in."""
+
+    folder: Path
+    code: int
+    out: str
+    err: str
+
+    @property
+    def card(self) -> dict:
+        return json.loads((self.folder / "model" / "model.json").read_text())
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value that the program reported of each metric."""
+        return {
+            name: float(value)
+            for line in self.out.splitlines()
+            for name, _, value in (word.partition("=") for word in line.split())
+            if value
+        }
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., Ended]:
+    """Run a program, by default in one folder a test; `in_` names another."""
+
+    def run(module: str, *arguments: object, in_: str = "work", env: dict[str, str] | None = None) -> Ended:
+        folder = tmp_path / in_
+        folder.mkdir(exist_ok=True)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
+        done = subprocess.run(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=folder,
+            env=clean | {"PYTHONPATH": str(WORKLOADS)} | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        return Ended(folder, done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -105,7 +105,7 @@ def test_what_git_keeps_is_kept_and_nothing_else(
 def test_a_rule_means_what_git_takes_it_to_mean(rules: str, dropped: set[str], tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     names = {"x.log", "keep.log", "d/x.log", "d/keep.log", "d/e/y", "#hash", "trail "}
-    make(tmp_path, {name: b"" for name in names} | {".gitignore": rules.encode()})
+    make(tmp_path, dict.fromkeys(names, b"") | {".gitignore": rules.encode()})
     assert kept_by_git(tmp_path) == sorted(names - dropped | {".gitignore"})
     assert kept_by_us(tmp_path) == sorted(names - dropped | {".gitignore"})
 

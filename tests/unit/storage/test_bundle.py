@@ -21,6 +21,7 @@ from orchestrator.errors import InvalidRequest, NotFound, UsageError
 from orchestrator.storage import bundle
 from orchestrator.storage.layout import bundle_key
 from orchestrator.storage.local import LocalStore
+from orchestrator.storage.tree import NEVER
 
 
 @pytest.fixture
@@ -256,8 +257,9 @@ def test_what_was_packed_is_what_is_unpacked(code: Path, store: LocalStore, tmp_
     assert bundle.verify(folder)
 
 
+MEANINGFUL = {".", "..", ".gitignore", ".orchestrateignore", "pyvenv.cfg", "conda-meta", *NEVER}
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=70).filter(
-    lambda name: name not in (".", "..", ".gitignore", ".orchestrateignore", ".git") and len(name.encode()) < 250
+    lambda name: name not in MEANINGFUL and len(name.encode()) < 250
 )
 
 

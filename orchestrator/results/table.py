@@ -1,0 +1,127 @@
+"""Text tables: aligned, no wider than they may be, with what does not fit named rather than squeezed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.results.leaderboard import Trial
+from orchestrator.results.words import duration, number, pairs, shortened, value, width
+
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A header and a cell a row.  ``needed`` ones stay however narrow the table is."""
+
+    header: str
+    cells: Sequence[str]
+    right: bool = False
+    needed: bool = True
+
+    @property
+    def width(self) -> int:
+        return max(map(width, (self.header, *self.cells)))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What fits, and the headers of what did not."""
+
+    columns: Sequence[Column]
+    left_out: Sequence[str]
+
+    def lines(self) -> list[str]:
+        """The header and the rows."""
+        widths = [column.width for column in self.columns]
+        rows = [
+            [column.header for column in self.columns],
+            *zip(*(column.cells for column in self.columns), strict=True),
+        ]
+        return [
+            "".join(
+                _padded(cell, wide, column.right) + " " * GAP
+                for cell, wide, column in zip(row, widths, self.columns, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+
+
+def fit(columns: Iterable[Column], columns_of_terminal: int | None) -> Table:
+    """As many columns as fit, in their order; the needed ones in any case.  None: all fit."""
+    listed = list(columns)
+    if columns_of_terminal is None:
+        return Table(listed, ())
+    room = columns_of_terminal - sum(column.width + GAP for column in listed if column.needed) + GAP
+    shown: list[Column] = []
+    left_out: list[str] = []
+    for column in listed:
+        if not column.needed:
+            if left_out or column.width + GAP > room:
+                left_out.append(column.header)
+                continue
+            room -= column.width + GAP
+        shown.append(column)
+    return Table(shown, left_out)
+
+
+def trials_table(
+    trials: Sequence[Trial], metric: str | None, wide: int | None, *, labels: Sequence[str] | None = None
+) -> Table:
+    """A row a trial, in the order given: its number, how it ended where that differs, the values, what was varied.
+
+    Parameters that are the same for all are left out.  ``labels`` names each row's sweep where there are several.
+    """
+    columns = [Column("trial", [str(trial.trial) for trial in trials], right=True)]
+    if labels is not None:
+        columns.insert(0, Column("sweep", list(labels)))
+    if any(trial.state != "succeeded" for trial in trials):
+        columns.append(Column("state", [trial.state for trial in trials]))
+    metrics = dict.fromkeys([metric] if metric is not None else [])
+    for trial in trials:
+        metrics |= dict.fromkeys(trial.metrics)
+    columns += [_metric_column(trials, name, name == metric) for name in metrics if name == metric]
+    columns.append(Column("time", ["" if t.seconds is None else duration(t.seconds) for t in trials], right=True))
+    columns += [_param_column(trials, name) for name in varied(trials)]
+    columns += [_metric_column(trials, name, False) for name in metrics if name != metric]
+    return fit(columns, wide)
+
+
+def varied(trials: Sequence[Trial]) -> list[str]:
+    """The parameters that are not the same for all of these trials; all of them where there is one trial."""
+    names: dict[str, None] = {}
+    for trial in trials:
+        names |= dict.fromkeys(trial.params)
+    if len(trials) < 2:
+        return list(names)
+    first = trials[0].params
+    return [
+        name
+        for name in names
+        if any(name not in t.params or name not in first or _differ(t.params[name], first[name]) for t in trials)
+    ]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or one != other
+
+
+def _metric_column(trials: Sequence[Trial], name: str, needed: bool) -> Column:
+    cells = [number(trial.metrics[name]) if name in trial.metrics else "" for trial in trials]
+    return Column(name, cells, right=True, needed=needed)
+
+
+def _param_column(trials: Sequence[Trial], name: str) -> Column:
+    cells = [shortened(value(trial.params[name])) if name in trial.params else "" for trial in trials]
+    numeric = all(isinstance(t.params.get(name), int | float) for t in trials if name in t.params)
+    return Column(name, cells, right=numeric, needed=False)
+
+
+def _padded(text: str, wide: int, right: bool) -> str:
+    space = " " * (wide - width(text))
+    return space + text if right else text + space
+
+
+__all__ = ["Column", "Table", "fit", "pairs", "trials_table", "varied"]

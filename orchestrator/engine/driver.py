@@ -90,6 +90,7 @@ class Progress:
     best: Best | None = None
     note: str = ""
     phase: m.RunPhase = m.RunPhase.WORKING
+    stopping: str = ""  # why the run is being ended before its time; empty while it is not
 
 
 class Observer(Protocol):
@@ -158,6 +159,7 @@ class Driver:
         """Ask the run to end in order.  The second time: end without waiting.  Safe in a signal handler."""
         self._hurry = self._stop is not None
         self._stop = self._stop or m.StopRun(status, reason, self._clock.now())
+        self.progress.stopping = self._stop.reason
 
     def run(self) -> m.RunStatus:
         """Drive until the pool is gone.  Raises MachineError when the record cannot be written any more."""
@@ -435,6 +437,7 @@ class Driver:
     def _observe_progress(self) -> None:
         state, progress = self._machine.state, self.progress
         progress.total, progress.phase, progress.cost = state.total, state.phase, state.cost
+        progress.stopping = state.reason or progress.stopping
         progress.succeeded, progress.failed, progress.pruned = state.succeeded, state.failed, state.pruned
         progress.queued = state.in_flight - len(progress.running)
         finished, self._finished = self._finished, []

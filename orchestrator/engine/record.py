@@ -307,9 +307,28 @@ class Record:
     def trial(self, trial: int) -> TrialRow | None:
         return next(self.trials(trial), None)
 
-    def attempts(self, trial: int | None = None) -> Iterator[AttemptRow]:
-        where, args = ("", ()) if trial is None else ("WHERE trial = ?", (trial,))
-        for row in self._db.execute(f"SELECT * FROM attempts {where} ORDER BY trial, attempt", args):
+    def ended(self, after: int = 0) -> Iterator[tuple[int, TrialRow]]:
+        """Ended trials with the number of their end, from the one after ``after`` on, in that order."""
+        query = "SELECT ended_as, trial FROM trials WHERE ended_as > ? ORDER BY ended_as"
+        for number, trial in self._db.execute(query, (after,)).fetchall():
+            row = self.trial(trial)
+            if row is not None:
+                yield number, row
+
+    def best(self, metric: str, *, maximize: bool) -> TrialRow | None:
+        """The trial that is ahead by this metric, found without reading the others; the first of equals."""
+        value = "json_extract(metrics, ?)"
+        row = self._db.execute(
+            f"SELECT trial FROM trials WHERE state IN (?, ?) AND typeof({value}) IN ('real', 'integer')"
+            f" ORDER BY {value} {'DESC' if maximize else 'ASC'}, trial LIMIT 1",
+            (TrialState.SUCCEEDED, TrialState.PRUNED, f'$."{metric}"', f'$."{metric}"'),
+        ).fetchone()
+        return self.trial(row[0]) if row else None
+
+    def attempts(self, trial: int | None = None, *, first: int = 0) -> Iterator[AttemptRow]:
+        """Attempts of one trial, or of all from the trial ``first`` on, in order."""
+        where, argument = ("trial >= ?", first) if trial is None else ("trial = ?", trial)
+        for row in self._db.execute(f"SELECT * FROM attempts WHERE {where} ORDER BY trial, attempt", (argument,)):
             yield AttemptRow(*row)
 
     def metrics(self, trial: int | None = None, metric: str | None = None) -> Iterator[MetricRow]:

@@ -127,3 +127,26 @@ def test_a_reader_is_not_blocked_by_the_writer(record: Record, tmp_path: Path) -
         record.add_trial(1, {})
         assert [row.trial for row in reader.trials()] == [0]
     assert [row.trial for row in reader.trials()] == [0, 1]
+
+
+def test_the_best_trial_is_found_among_those_that_count(record: Record) -> None:
+    values = [0.5, math.nan, 0.75, math.inf, 0.75, 0.99]
+    for trial, value in enumerate(values):
+        record.add_trial(trial, {})
+        state = TrialState.FAILED if value == 0.99 else TrialState.SUCCEEDED
+        record.save_trial(trial, state, 1, "", Outcome({"val/acc.top-1": value}))
+    highest, lowest = (record.best("val/acc.top-1", maximize=maximize) for maximize in (True, False))
+    assert highest is not None
+    assert lowest is not None
+    assert (highest.trial, lowest.trial) == (2, 0)
+    assert record.best("loss", maximize=True) is None
+
+
+def test_trials_that_have_ended_since_are_read_in_the_order_of_their_ends(record: Record) -> None:
+    for trial in range(3):
+        record.add_trial(trial, {})
+    for trial in (2, 0):
+        record.save_trial(trial, TrialState.SUCCEEDED, 1, "", None)
+    assert [(number, row.trial) for number, row in record.ended()] == [(1, 2), (2, 0)]
+    record.save_trial(1, TrialState.FAILED, 1, "", None)
+    assert [(number, row.trial) for number, row in record.ended(2)] == [(3, 1)]

@@ -54,17 +54,31 @@ def wrong(message: str, hint: str = "", at: Sequence[str | int] = ()) -> Pydanti
     return PydanticCustomError("spec", "{message}", {"message": message, "hint": hint, "at": list(at)})
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """``did you mean 'uniform'?`` for the nearest of the known spellings, or nothing when none is near."""
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known spelling that is nearest to a word, or None when none is near."""
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
-    return f"did you mean '{lowered[near[0]]}'?" if near else ""
+    near = difflib.get_close_matches(str(word)[:100].lower(), lowered, n=1, cutoff=0.6)
+    return lowered[near[0]] if near else None
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """``did you mean 'uniform'?``, or nothing when no known spelling is near."""
+    near = nearest(word, known)
+    return f"did you mean '{near}'?" if near is not None else ""
 
 
 def one_of(names: Iterable[str]) -> str:
     """``a, b or c``."""
-    words = list(names)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    return _joined(list(names), "or")
+
+
+def all_of(names: Iterable[str]) -> str:
+    """``a, b and c``."""
+    return _joined(list(names), "and")
+
+
+def _joined(words: list[str], last: str) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def describe(value: Any) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -128,7 +129,5 @@ WORDS = [*POINT, *FUNCTIONS, *CONSTANTS, *"+-*/%()[],<>=.:'0123456789~@&|^{}\\",
 @settings(deadline=None, max_examples=400)
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map("".join))
 def test_no_text_whatever_ends_in_anything_but_a_value_or_a_formula_error(text: str) -> None:
-    try:
+    with contextlib.suppress(FormulaError):
         Formula(text)(POINT)
-    except FormulaError as error:
-        assert str(error)

@@ -1,5 +1,6 @@
 """From ``sweep.yaml`` or a Python mapping to a typed spec, with errors that point at the line."""
 
+from orchestrator.spec.load import Loaded, from_dict, load, parse
 from orchestrator.spec.model import (
     Input,
     Limits,
@@ -24,6 +25,7 @@ from orchestrator.spec.parameters import (
     Uniform,
 )
 from orchestrator.spec.problems import Problem, SpecError
+from orchestrator.spec.variants import expand
 
 __all__ = [
     "KINDS",
@@ -34,6 +36,7 @@ __all__ = [
     "Kind",
     "Limits",
     "Linspace",
+    "Loaded",
     "LogUniform",
     "Normal",
     "Parameter",
@@ -47,4 +50,8 @@ __all__ = [
     "SpecError",
     "Uniform",
     "Workload",
+    "expand",
+    "from_dict",
+    "load",
+    "parse",
 ]

@@ -33,7 +33,8 @@ from orchestrator.spec.quantities import (
 LONGEST_NAME = 40
 IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 BUILTIN_NAMES = ("run", "trial", "attempt")
-STATIC_ALGORITHMS = ("grid", "random")
+# Each has its module in orchestrator.search.
+ALGORITHMS = ("grid", "random")
 # Variables that the runner sets for every trial.
 RESERVED_VARIABLES = ("ORCHESTRATE_", "PARAM_")
 
@@ -85,6 +86,13 @@ def _variable(value: Any) -> str:
     if name.startswith(RESERVED_VARIABLES):
         raise wrong(f"'{name}' is taken: the runner sets the variables that start with ORCHESTRATE_ and PARAM_")
     return name
+
+
+def _secret_name(value: Any) -> str:
+    # Not shown: it may be a value where only a name belongs.
+    if not isinstance(value, str) or _IDENTIFIER.fullmatch(value) is None:
+        raise wrong("is no name of a variable", "give names only; the values are taken from the environment")
+    return _variable(value)
 
 
 def _variable_text(value: Any) -> str:
@@ -230,6 +238,7 @@ Slug = Annotated[
 ]
 RelativePath = Annotated[str, BeforeValidator(inside)]
 Variable = Annotated[str, BeforeValidator(_variable)]
+SecretName = Annotated[str, BeforeValidator(_secret_name)]
 ParameterName = Annotated[str, BeforeValidator(_parameter_name)]
 RetryCount = Annotated[int, BeforeValidator(_retry_count)]
 
@@ -314,7 +323,7 @@ class Workload(Model):
         "Never put a secret here: see `secrets`.",
         examples=[{"TF_CPP_MIN_LOG_LEVEL": "2"}],
     )
-    secrets: list[Variable] = Field(
+    secrets: list[SecretName] = Field(
         [],
         description="Names of environment variables whose values are taken from the environment of the "
         "command line "
@@ -340,7 +349,7 @@ class Workload(Model):
 class Search(Model):
     """Which points of the space become trials, and which value ranks them."""
 
-    algorithm: Text | None = Field(
+    algorithm: Annotated[str, choice_of(ALGORITHMS)] | None = Field(
         None,
         description="`grid` (every combination) or `random`. Default: grid if every parameter is finite, else random.",
         examples=["grid", "random"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -125,7 +125,7 @@ def choice_of(names: Sequence[str]) -> BeforeValidator:
             return value
         raise wrong(f"must be {one_of(names)}, not {describe(value)}", did_you_mean(value, names))
 
-    return BeforeValidator(check)
+    return BeforeValidator(check, json_schema_input_type=Literal[tuple(names)])
 
 
 def parse_size(value: Any) -> int:

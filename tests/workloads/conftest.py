@@ -16,16 +16,13 @@ sys.path.insert(0, str(WORKLOADS))
 
 @dataclass(frozen=True)
 class Ended:
-    """A program that has ended, and the folder it worked in."""
+    """A program that has ended, the folder it worked in, and the card of the model that is there now."""
 
     folder: Path
     code: int
     out: str
     err: str
-
-    @property
-    def card(self) -> dict:
-        return json.loads((self.folder / "model" / "model.json").read_text())
+    card: dict
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -54,6 +51,8 @@ def program(tmp_path: Path) -> Callable[..., Ended]:
             text=True,
             timeout=200,
         )
-        return Ended(folder, done.returncode, done.stdout, done.stderr)
+        card = folder / "model" / "model.json"
+        found = json.loads(card.read_text()) if card.exists() else {}
+        return Ended(folder, done.returncode, done.stdout, done.stderr, found)
 
     return run

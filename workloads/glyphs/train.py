@@ -2,7 +2,6 @@
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from trial import BadInput, Checkpoint, hash_arrays, report, run_program, settings_of, training_parser, write_card
 from trial.keras_training import keras, prepare, restore_state, save_state
@@ -39,9 +38,8 @@ def main() -> None:
     masters = {name: fonts.masters(faces) for name, faces in splits.items()}
     validation = pictures.draw(masters["validation"], JUDGED, (chosen.seed, 1))
 
-    settings = settings_of(chosen)
     data = hash_arrays(*masters.values())
-    checkpoint = Checkpoint(chosen.checkpoint, settings | {"data_sha256": data})
+    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data})
     model = build(chosen)
     first = checkpoint.resume(partial(restore_state, model))
     for epoch in range(first, chosen.epochs):
@@ -58,7 +56,23 @@ def main() -> None:
         )
         checkpoint.save(epoch + 1, partial(save_state, model))
 
-    finish(model, validation, pictures.draw(masters["test"], JUDGED, (chosen.seed, 2)), splits, settings, data)
+    test = pictures.draw(masters["test"], JUDGED, (chosen.seed, 2))
+    metrics = {
+        "val_accuracy": model.evaluate(*validation, batch_size=1_000, verbose=0)[1],
+        "test_accuracy": model.evaluate(*test, batch_size=1_000, verbose=0)[1],
+    }
+    report(test_accuracy=metrics["test_accuracy"])
+    write_card(
+        "model",
+        data=data,
+        settings=settings_of(chosen),
+        metrics=metrics,
+        packages=["keras", "numpy"],
+        epochs=chosen.epochs,
+        fonts={name: [face.name for face in faces] for name, faces in splits.items()},
+    )
+    model.save("model/model.keras")
+    pictures.save_misread("misread.png", *test, model.predict(test[0], batch_size=1_000, verbose=0).argmax(1))
 
 
 def build(chosen: argparse.Namespace) -> keras.Model:
@@ -70,27 +84,6 @@ def build(chosen: argparse.Namespace) -> keras.Model:
     model = MODELS[chosen.model](chosen.width, chosen.dropout, chosen.l2)
     model.compile(keras.optimizers.Adam(chosen.lr), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
-
-
-def finish(model: keras.Model, validation: tuple, test: tuple, splits: dict, settings: dict, data: str) -> None:
-    """Judge the trained model once on the test fonts, and save it with its card and its mistakes."""
-    metrics = {
-        "val_accuracy": model.evaluate(*validation, batch_size=1_000, verbose=0)[1],
-        "test_accuracy": model.evaluate(*test, batch_size=1_000, verbose=0)[1],
-    }
-    report(test_accuracy=metrics["test_accuracy"])
-    folder = Path("model")
-    folder.mkdir(exist_ok=True)
-    model.save(folder / "model.keras")
-    write_card(
-        folder,
-        data=data,
-        settings=settings,
-        metrics=metrics,
-        packages=["keras", "numpy"],
-        fonts={name: [face.name for face in faces] for name, faces in splits.items()},
-    )
-    pictures.save_misread("misread.png", *test, model.predict(test[0], batch_size=1_000, verbose=0).argmax(1))
 
 
 if __name__ == "__main__":

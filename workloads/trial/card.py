@@ -36,4 +36,5 @@ def write_card(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         **more,
     }
+    Path(folder).mkdir(exist_ok=True)
     (Path(folder) / "model.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -2,65 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.search.static import Static
+from orchestrator.search.space import Space
+from orchestrator.search.static import Exhausted, StaticSearch
 from orchestrator.spec.model import Spec
-from orchestrator.spec.parameters import Kind
-from orchestrator.spec.problems import one_of
-
-# Axes up to this many values are computed once: decimal arithmetic a value would dominate the planning of a
-# large grid.  The bound keeps the memory of any grid constant.
-LISTED = 4096
+from orchestrator.spec.problems import all_of
 
 
-class Axis:
-    """The values of one finite parameter."""
+class Grid:
+    """The product of the axes.  A point is computed from its number: memory is constant.
 
-    def __init__(self, kind: Kind) -> None:
-        size = kind.size
-        assert size is not None
-        self.size = size
-        self._kind = kind
-        self._listed = [kind.value_at(index) for index in range(size)] if size <= LISTED else None
+    Where an axis is conditional and its condition does not hold, its first value stands for all.
+    """
 
-    def __getitem__(self, index: int) -> Any:
-        return self._kind.value_at(index) if self._listed is None else self._listed[index]
-
-
-class GridSearch(Static):
-    """The product of the axes.  A point is computed from its number: memory is constant."""
-
-    def __init__(self, parameters: Mapping[str, Kind], trials: int | None = None) -> None:
-        endless = [name for name, kind in parameters.items() if kind.size is None]
+    def __init__(self, space: Space) -> None:
+        endless = [name for name, kind in space.axes.items() if kind.size is None]
         if endless:
-            kinds = one_of(sorted({parameters[name].key for name in endless}))
+            kinds = all_of(sorted({space.axes[name].key for name in endless}))
             raise UsageError(
-                f"search.algorithm: a grid cannot count the values of {one_of(endless)} ({kinds}).",
+                f"search.algorithm: a grid cannot count the values of {all_of(endless)} ({kinds}).",
                 remedy="Use a choice, range, linspace or integer there, or search.algorithm: random.",
             )
-        self._axes = {name: Axis(kind) for name, kind in parameters.items()}
-        self.points = 1
-        for axis in self._axes.values():
-            self.points *= axis.size
-        self._size = self.points if trials is None else min(trials, self.points)
+        self._space = space
+        self._sizes = [(name, kind.size or 1) for name, kind in reversed(space.axes.items())]
+        self.size = 1
+        for _, size in self._sizes:
+            self.size *= size
+        self.repetitions = space.repetitions
+        self.selective = bool(space.constraints or space.conditional)
 
-    @property
-    def size(self) -> int:
-        return self._size
+    def at(self, number: int, repetition: int) -> dict[str, Any] | None:
+        if number >= self.size:
+            raise Exhausted
+        coordinates = {}
+        for name, size in self._sizes:
+            number, coordinates[name] = divmod(number, size)
+        space = self._space
+        point = space.point(coordinates, repetition)
+        if self.selective:
+            if any(coordinates[name] and not space.active(name, point) for name in space.conditional):
+                return None
+            if not space.allows(point):
+                return None
+        return point
 
-    def ask(self, trial: int) -> dict[str, Any] | None:
-        if not 0 <= trial < self._size:
-            return None
-        values = []
-        rest = trial
-        for axis in reversed(self._axes.values()):
-            rest, index = divmod(rest, axis.size)
-            values.append(axis[index])
-        return dict(zip(self._axes, reversed(values), strict=True))
+
+class OneAfterAnother:
+    """Grids that follow one another."""
+
+    def __init__(self, grids: Sequence[Grid]) -> None:
+        self._grids = grids
+        self._ends = list(accumulate(grid.size for grid in grids))
+        self.size = self._ends[-1]
+        self.repetitions = grids[0].repetitions
+        self.selective = any(grid.selective for grid in grids)
+
+    def at(self, number: int, repetition: int) -> dict[str, Any] | None:
+        begin = 0
+        for grid, end in zip(self._grids, self._ends, strict=True):
+            if number < end:
+                return grid.at(number - begin, repetition)
+            begin = end
+        raise Exhausted
 
 
-def grid(spec: Spec) -> GridSearch:
-    return GridSearch(spec.parameters, spec.search.trials)
+def grid(spec: Spec) -> StaticSearch:
+    constraints = spec.search.constraints
+    if spec.search.grids:
+        spaces = [Space({**spec.parameters, **own}, constraints) for own in spec.search.grids]
+        return StaticSearch(OneAfterAnother([Grid(space) for space in spaces]), spec.search.trials)
+    return StaticSearch(Grid(Space(spec.parameters, constraints)), spec.search.trials)

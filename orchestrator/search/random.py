@@ -1,46 +1,56 @@
-"""Independent random points, each a pure function of the seed and the number of the trial."""
+"""Independent random points, each a pure function of the seed and its number."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.search.draw import draw
-from orchestrator.search.static import Static
+from orchestrator.search.space import Space
+from orchestrator.search.static import StaticSearch
 from orchestrator.search.stream import generator
 from orchestrator.spec.model import Spec
-from orchestrator.spec.parameters import Kind
+
+# Where fewer than one point in so many satisfies the constraints, drawing is the wrong way to find one.
+ATTEMPTS = 10_000
 
 
-class RandomSearch(Static):
-    """``trials`` points.  See :mod:`orchestrator.search.stream` for where the numbers come from."""
+class Draws:
+    """Endless points.  See :mod:`orchestrator.search.stream` for where the numbers come from.
 
-    def __init__(self, parameters: Mapping[str, Kind], trials: int, seed: int = 0) -> None:
-        self._parameters = dict(parameters)
-        self._size = trials
+    A point that a constraint refuses is drawn again, so the others stay what they are without the constraint.
+    """
+
+    size = None
+    selective = False
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._space = space
         self._seed = seed
+        self._drawn = {name: kind for name, kind in space.axes.items() if kind.size != 1}
+        self.repetitions = space.repetitions
+        if space.constraints:
+            self.at(0, 0)
 
-    @property
-    def size(self) -> int:
-        return self._size
+    def at(self, number: int, repetition: int) -> dict[str, Any]:
+        for attempt in range(ATTEMPTS):
+            coordinates = {
+                name: draw(kind, generator(self._seed, number, name, attempt)) for name, kind in self._drawn.items()
+            }
+            point = self._space.point(coordinates, repetition)
+            if self._space.allows(point):
+                return point
+        raise UsageError(
+            f"search.constraints: none of {ATTEMPTS:,} random points satisfies them.",
+            remedy="Loosen one of them, or narrow the parameters to where they hold.",
+        )
 
-    def ask(self, trial: int) -> dict[str, Any] | None:
-        if not 0 <= trial < self._size:
-            return None
-        return {name: self._value(name, kind, trial) for name, kind in self._parameters.items()}
 
-    def _value(self, name: str, kind: Kind, trial: int) -> Any:
-        if kind.size == 1:
-            return kind.value_at(0)
-        return draw(kind, generator(self._seed, trial, name))
-
-
-def random(spec: Spec) -> RandomSearch:
+def random(spec: Spec) -> StaticSearch:
     trials = spec.search.trials if spec.search.trials is not None else spec.points
     if trials is None:
         raise UsageError(
             "search.trials: a random search over distributions has no end of its own.",
             remedy="Say how many trials you want, such as trials: 40.",
         )
-    return RandomSearch(spec.parameters, trials, spec.search.seed)
+    return StaticSearch(Draws(Space(spec.parameters, spec.search.constraints), spec.search.seed), trials)

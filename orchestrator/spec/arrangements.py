@@ -14,7 +14,7 @@ from orchestrator.spec.problems import wrong
 from orchestrator.spec.quantities import Flag, text, whole_within
 
 
-def _formula(value: Any) -> str:
+def formula_text(value: Any) -> str:
     # A number is a formula too, though YAML does not read it as a text.
     written = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else text(value)
     try:
@@ -129,7 +129,7 @@ class Derived(Kind):
 
     key: ClassVar[str] = "derived"
 
-    derived: Annotated[str, BeforeValidator(_formula)] = Field(
+    derived: Annotated[str, BeforeValidator(formula_text)] = Field(
         description="A formula over other parameters: + - * / // % **, comparisons, and, or, not, `a if c else b`, "
         "`x[0]`, and abs, min, max, round, int, float, str, len, floor, ceil, sqrt, exp, log, log2, log10.",
         examples=["2 ** depth", "lr * batch / 256"],

@@ -83,8 +83,8 @@ def _alpha_and_beta(value: Any) -> tuple[float, float]:
 
 def _shape_and_scale(value: Any) -> tuple[float, float]:
     shape, scale = [*numbers(value, ("shape", "scale"), least=1), 1.0][:2]
-    if not 1e-3 <= shape <= 1e6:
-        raise wrong(f"needs a shape from 0.001 to 1,000,000, not {shape:g}")
+    if not 0.05 <= shape <= 1e6:
+        raise wrong(f"needs a shape from 0.05 to 1,000,000, not {shape:g}")
     _check_scale(scale)
     return shape, scale
 

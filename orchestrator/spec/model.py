@@ -29,12 +29,11 @@ from orchestrator.spec.quantities import (
     text,
     whole_within,
 )
+from orchestrator.spec.search_options import SearchOptions, algorithm_name
 
 LONGEST_NAME = 40
 IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 BUILTIN_NAMES = ("run", "trial", "attempt")
-# Each has its module in orchestrator.search.
-ALGORITHMS = ("grid", "random")
 # Variables that the runner sets for every trial.
 RESERVED_VARIABLES = ("ORCHESTRATE_", "PARAM_")
 
@@ -346,13 +345,16 @@ class Workload(Model):
     )
 
 
-class Search(Model):
+class Search(SearchOptions):
     """Which points of the space become trials, and which value ranks them."""
 
-    algorithm: Annotated[str, choice_of(ALGORITHMS)] | None = Field(
+    algorithm: Annotated[str, BeforeValidator(algorithm_name)] | None = Field(
         None,
-        description="`grid` (every combination) or `random`. Default: grid if every parameter is finite, else random.",
-        examples=["grid", "random"],
+        description="`grid` (every combination), `zip` (all parameters side by side), `list` (`points` or `file`), "
+        "`files` (one trial a file of `folder`), `random`; evenly spread: `sobol`, `halton`, `latin_hypercube`; "
+        "learning from results: `tpe`, `gp`, `cmaes`, `nsga2`; or a function of your own as `module:function`. "
+        "Default: grid if every parameter is finite, else random.",
+        examples=["grid", "random", "tpe"],
     )
     trials: Annotated[int, whole_within(1, 10**12)] | None = Field(
         None,
@@ -548,6 +550,8 @@ class Spec(Model):
         """How many combinations the parameters have; None when one of them is a distribution."""
         total = 1
         for parameter in self.parameters.values():
+            if not parameter.axis:
+                continue
             if parameter.size is None:
                 return None
             total *= parameter.size

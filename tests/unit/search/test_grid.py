@@ -37,9 +37,7 @@ AXES = st.dictionaries(
 
 @quick
 @given(AXES, st.none() | st.integers(1, 300))
-def test_a_grid_is_the_product_of_its_axes_cut_at_trials(
-    axes: dict[str, list[Any]], trials: int | None
-) -> None:
+def test_a_grid_is_the_product_of_its_axes_cut_at_trials(axes: dict[str, list[Any]], trials: int | None) -> None:
     search = make_search(sweep(dict(axes), algorithm="grid", **({"trials": trials} if trials else {})))
     expected = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     assert list(points(search)) == expected[:trials]
@@ -92,8 +90,3 @@ def test_a_grid_imports_no_numerical_library() -> None:
 def test_a_grid_over_a_distribution_is_refused_with_its_name_and_a_way_out() -> None:
     with pytest.raises(UsageError, match=r"count the values of lr \(loguniform\).*random"):
         make_search(sweep({"lr": {"loguniform": [1e-4, 1]}, "n": [1]}, algorithm="grid"))
-
-
-def test_an_unknown_algorithm_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(UsageError, match=r"no algorithm 'rnadom'.*'random'"):
-        make_search(sweep({"a": [1]}, algorithm="rnadom"))

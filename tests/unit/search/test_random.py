@@ -126,9 +126,7 @@ def test_a_uniform_value_lies_from_low_to_below_high(low: float, width: float, s
 
 
 @quick
-@given(
-    low=st.floats(1e-300, 1e300), factor=st.floats(1.0, 1e8, exclude_min=True), seed=st.integers(0, 2**63 - 1)
-)
+@given(low=st.floats(1e-300, 1e300), factor=st.floats(1.0, 1e8, exclude_min=True), seed=st.integers(0, 2**63 - 1))
 def test_a_loguniform_value_lies_between_its_bounds(low: float, factor: float, seed: int) -> None:
     high = low * factor
     if low < high < 1e307:

@@ -18,7 +18,9 @@ from orchestrator.spec.model import BUILTIN_NAMES
 from orchestrator.spec.parameters import KINDS
 from orchestrator.spec.paths import is_local, resolved
 from orchestrator.spec.problems import all_of, did_you_mean, shortened
+from orchestrator.spec.search_options import FILE_NAMES, is_own
 from orchestrator.spec.source import Node
+from orchestrator.spec.table import columns
 from orchestrator.spec.template import faults_in, names_in
 from orchestrator.spec.validate import Finding, Path
 
@@ -27,6 +29,7 @@ Data = Mapping[str, Any]
 _SECRET = re.compile(
     r"(?:^|_)(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?)(?:_|$)", re.I
 )
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TRAPS = {"yes", "no", "on", "off"}
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+", re.ASCII)
 
@@ -35,7 +38,7 @@ def findings(data: Data, base: Folder | None) -> Iterator[Finding]:
     """Everything that is wrong or doubtful.  Without ``base`` no file is looked for."""
     yield from chain(
         _what_runs(data),
-        _placeholders(data),
+        _placeholders(data, base),
         _secrets(data),
         _search(data),
         _machines(data),
@@ -88,23 +91,49 @@ def _texts(workload: Data) -> Iterator[tuple[Path, str, bool]]:
             yield ("workload", "outputs", place), pattern, False
 
 
-def _placeholders(data: Data) -> Iterator[Finding]:
+def _placeholders(data: Data, base: Folder | None) -> Iterator[Finding]:
     workload, parameters = _section(data, "workload"), _section(data, "parameters")
-    known = [*parameters, *BUILTIN_NAMES]
+    brought = _brought_names(_section(data, "search"), base)
+    known = [*parameters, *(brought or ()), *BUILTIN_NAMES]
     named: set[str] = set()
     for path, text, shell in _texts(workload):
         used = names_in(text, shell=shell)
         named.update(used)
         for name in used:
-            if name not in known:
-                yield Finding(path, f"unknown placeholder {{{name}}}", _known_names(name, list(parameters)))
+            if name not in known and brought is not None:
+                yield Finding(path, f"unknown placeholder {{{shortened(name)}}}", _known_names(name, list(parameters)))
         if shell:
             for fault in faults_in(text):
                 if not fault.name or fault.name in known:
                     yield Finding(path, fault.message, fault.hint)
     command = workload.get("command")
     if isinstance(command, str | list) and "notebook" not in workload:
+        named |= _read_by_others(data)
         yield from _unnamed(parameters, named, list(_texts(workload)))
+
+
+def _brought_names(search: Data, base: Folder | None) -> list[str] | None:
+    """The names that the points of the search have beside the parameters; None where they cannot be known here."""
+    algorithm, file = search.get("algorithm"), search.get("file")
+    if algorithm == "files":
+        return list(FILE_NAMES)
+    if algorithm == "list" and isinstance(file, str):
+        try:
+            return columns(resolved(base, file)) if base is not None else None
+        except (OSError, ValueError):
+            return None
+    if algorithm == "list":
+        return [name for point in _items(search, "points") if isinstance(point, Mapping) for name in point]
+    return None if isinstance(algorithm, str) and is_own(algorithm) else []
+
+
+def _read_by_others(data: Data) -> set[str]:
+    """The parameters that conditions, formulas and ties name."""
+    words: list[Any] = [*_items(_section(data, "search"), "constraints")]
+    for value in _section(data, "parameters").values():
+        if isinstance(value, Mapping):
+            words += [value.get("derived"), value.get("tied"), *_section(value, "when")]
+    return {name for word in words if isinstance(word, str) for name in _WORD.findall(word)}
 
 
 def _known_names(name: str, parameters: list[str]) -> str:
@@ -230,15 +259,19 @@ def _files(data: Data, base: Folder) -> Iterator[Finding]:
     if isinstance(code, str) and code.strip():
         folder = resolved(base, code)
         yield from _absent(("workload", "code"), code, folder)
-        if folder.exists() and not folder.is_dir():
+        if os.path.exists(folder) and not os.path.isdir(folder):
             hint = "give the folder that holds it"
-            yield Finding(("workload", "code"), f"'{shortened(code)}' is no folder", hint)
+            yield Finding(("workload", "code"), f"'{shortened(code, 80)}' is no folder", hint)
         notebook = workload.get("notebook")
-        if isinstance(notebook, str) and folder.is_dir() and is_local(notebook):
+        if isinstance(notebook, str) and os.path.isdir(folder) and is_local(notebook):
             yield from _absent(("workload", "notebook"), notebook, folder / notebook)
     requirements = workload.get("requirements")
     if isinstance(requirements, str) and requirements.strip():
         yield from _absent(("workload", "requirements"), requirements, resolved(base, requirements))
+    for key in ("file", "folder"):
+        place_of_points = _section(data, "search").get(key)
+        if isinstance(place_of_points, str) and place_of_points.strip() and is_local(place_of_points):
+            yield from _absent(("search", key), place_of_points, resolved(base, place_of_points))
     for place, item in enumerate(_items(workload, "inputs")):
         source = item.get("from") if isinstance(item, Mapping) else None
         if isinstance(source, str) and source.strip() and is_local(source):
@@ -246,14 +279,10 @@ def _files(data: Data, base: Folder) -> Iterator[Finding]:
 
 
 def _absent(path: Path, written: str, place: Folder) -> Iterator[Finding]:
-    try:
-        if place.exists():
-            return
-        names = os.listdir(place.parent) if place.parent.is_dir() else []
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
-        yield Finding(path, f"'{shortened(written)}' cannot be looked at: {reason}")
+    # os.path answers False where the system refuses the path altogether: too long, a NUL in it, no permission.
+    if os.path.exists(place):
         return
+    names = os.listdir(place.parent) if os.path.isdir(place.parent) and os.access(place.parent, os.R_OK) else []
     hint = did_you_mean(place.name, names) or "paths are relative to the spec's file"
     yield Finding(path, f"'{shortened(written, 80)}' does not exist", hint)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path as Folder
 from typing import Any
 
-from orchestrator.spec import checks, overrides
+from orchestrator.spec import checks, overrides, relations
 from orchestrator.spec.model import Spec
 from orchestrator.spec.paths import resolved
 from orchestrator.spec.problems import Problem, SpecError, describe, did_you_mean, shortened
@@ -19,6 +19,9 @@ from orchestrator.spec.python_data import tree_of
 from orchestrator.spec.source import LARGEST_TEXT, Node, Place, Unreadable, read_yaml
 from orchestrator.spec.validate import Finding, Path, typed
 from orchestrator.spec.variants import overlaid, without_nulls
+
+# Characters of a message or a hint.
+LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ def _variants(
     matrix = data.get("matrix")
     if matrix is None:
         spec, found = typed(without_nulls(data))
+        found += relations.findings(spec) if spec is not None else ()
         problems += _problems(root, [*found, *checks.findings(without_nulls(data), base)])
         return spec, [spec] if spec else []
     whole, found = typed(without_nulls(data))
@@ -161,6 +165,7 @@ def _variants(
     for number, entry in enumerate(matrix, start=1):
         merged = overlaid(data, entry, number)
         spec, found = typed(merged)
+        found += relations.findings(spec) if spec is not None else ()
         if "matrix" in entry:
             found.append(Finding(("matrix",), "cannot stand inside an entry of matrix", on_key=True))
         first = names.setdefault(str(merged.get("name")), number)
@@ -211,7 +216,9 @@ def _problem(root: Node, finding: Finding, entry: Path) -> Problem:
     at = finding.path if finding.at is None else finding.at
     place = _place(root, at, entry, finding.on_key)
     path = ".".join(shortened(str(step)) for step in finding.path)
-    return Problem(place.file, place.line, place.column, path, finding.message, finding.hint, finding.severity)
+    # What users wrote stands in messages; whatever it is, a problem stays one line that can be read.
+    message, hint = shortened(finding.message, LONGEST), shortened(finding.hint, LONGEST)
+    return Problem(place.file, place.line, place.column, path, message, hint, finding.severity)
 
 
 def _place(root: Node, at: Path, entry: Path, on_key: bool) -> Place:

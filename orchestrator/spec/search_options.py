@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.spec.arrangements import formula_text
 from orchestrator.spec.kind import parameter_value
 from orchestrator.spec.parameters import Parameter
 from orchestrator.spec.problems import describe, did_you_mean, one_of, wrong
 from orchestrator.spec.quantities import Text, choice_of, number, text, whole_within
+from orchestrator.spec.stopping import EarlyStopping
 
 QUASI_RANDOM = ("sobol", "halton", "latin_hypercube")
 ADAPTIVE = ("tpe", "gp", "cmaes", "nsga2")
@@ -111,9 +112,24 @@ class SearchOptions(BaseModel):
         description="Earlier runs whose results an adaptive search learns from before its first trial.",
         examples=[["glyphs-3f2a"]],
     )
+    early_stopping: EarlyStopping | None = Field(
+        None,
+        description="Gives up a trial that does badly, by the values of `metric` that it reports with their steps: "
+        "median, asha, hyperband, bandit, plateau or threshold.",
+        examples=[{"rule": "asha", "first": 1, "reduction": 3}],
+    )
     target: Annotated[float, BeforeValidator(number)] | None = Field(
         None, description="The run ends when a trial's metric is this good or better.", examples=[0.99]
     )
     patience: Annotated[int, whole_within(1, 10**9)] | None = Field(
         None, description="The run ends when this many trials in a row have not improved the best value.", examples=[50]
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_goal_ranks(cls, data: Any) -> Any:
+        goals = data.get("goals") if isinstance(data, Mapping) else None
+        if not isinstance(goals, Mapping) or not goals or "metric" in data or "goal" in data:
+            return data
+        metric, goal = next(iter(goals.items()))
+        return {**data, "metric": metric, "goal": goal}

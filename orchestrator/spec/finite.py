@@ -35,12 +35,13 @@ def _whole_bounds(value: Any) -> tuple[int, int]:
 
 
 def _steps(value: Any) -> tuple[int | float, ...]:
-    value = positional(value, ("start", "stop", "step"), least=2)
-    exact = tuple(item if isinstance(item, int) else number(item) for item in value)
+    given = positional(value, ("start", "stop", "step"), least=2)
+    read = tuple(number(item) for item in given)
+    exact = tuple(item if isinstance(item, int) else found for item, found in zip(given, read, strict=True))
     start, stop, step = exact if len(exact) == 3 else (*exact, 1)
     if step == 0:
         raise wrong("has a step of 0")
-    if (stop - start) * math.copysign(1, step) <= 0:
+    if stop == start or (stop > start) != (step > 0):
         raise wrong(
             f"is empty: it starts at {start:g} and stops before {stop:g} in steps of {step:g}",
             "the stop is left out, as in Python's range",

@@ -152,14 +152,14 @@ def _variants(
         found += relations.findings(spec) if spec is not None else ()
         problems += _problems(root, [*found, *checks.findings(without_nulls(data), base)])
         return spec, [spec] if spec else []
-    whole, found = typed(without_nulls(data))
+    # The rest alone need not say what runs: the entries may.
+    whole, found = typed({"workload": {}, **without_nulls(data)})
     if not isinstance(matrix, list) or not matrix or not all(isinstance(entry, dict) for entry in matrix):
         if matrix == []:
             found.append(Finding(("matrix",), "is empty", "remove it, or add an entry"))
         problems += _problems(root, found)
         return None, []
-    # What the rest lacks an entry may have, so the rest alone is judged only in what it has.
-    problems += _problems(root, [one for one in found if one.message != "is missing"])
+    problems += _problems(root, found)
     specs: list[Spec] = []
     names: dict[str, int] = {}
     for number, entry in enumerate(matrix, start=1):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from orchestrator.spec.parameters import Parameter
-from orchestrator.spec.problems import describe, wrong
+from orchestrator.spec.problems import describe, shortened, wrong
 from orchestrator.spec.quantities import (
     Duration,
     DurationOrZero,
@@ -55,8 +55,8 @@ def slug(value: Any) -> str:
     if _NAME.fullmatch(name) is None:
         proposal = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
         raise wrong(
-            f"'{name}' is no name: only letters, digits, '-' and '_' are allowed, a letter or digit first",
-            f"write {proposal}" if proposal else "",
+            f"'{shortened(name)}' is no name: only letters, digits, '-' and '_' are allowed, a letter or digit first",
+            f"write {shortened(proposal)}" if proposal else "",
         )
     return name
 
@@ -67,8 +67,8 @@ def identifier(value: Any) -> str:
     if _IDENTIFIER.fullmatch(name) is None:
         proposal = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
         raise wrong(
-            f"'{name}' is no name: only letters, digits and '_' are allowed, no digit first",
-            f"write {proposal}" if _IDENTIFIER.fullmatch(proposal) else "",
+            f"'{shortened(name)}' is no name: only letters, digits and '_' are allowed, no digit first",
+            f"write {shortened(proposal)}" if _IDENTIFIER.fullmatch(proposal) else "",
         )
     return name
 

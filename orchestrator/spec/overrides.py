@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.spec.problems import Problem, describe
+from orchestrator.spec.problems import Problem, describe, shortened
 from orchestrator.spec.source import Node, Place, Unreadable, read_yaml
 
 
@@ -35,7 +35,8 @@ def apply(root: Node, overrides: Sequence[str], problems: list[Problem]) -> Node
 def _label(override: str) -> str:
     key = override.partition("=")[0]
     # A value of env may be what nobody should read over a shoulder.
-    return f"--set {key}=..." if ".env." in f".{key}." or len(override) > 60 else f"--set {override}"
+    shown = f"{key}=..." if ".env." in f".{key}." or len(override) > 60 else override
+    return f"--set {shortened(shown, 80)}"
 
 
 def _put(node: Node, path: list[str], value: Node, done: list[str]) -> Node:

@@ -143,10 +143,10 @@ def parse_size(value: Any) -> int:
             spelled = f"write {letter}iB or {letter}B" if letter in {"K", "M", "G", "T"} else spelled
             raise wrong(f"'{shortened(match[2])}' is no unit of size", spelled)
         size = round(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong(f"needs a size, not {describe(value)}", spelled)
     else:
-        size = math.floor(value)
+        size = math.floor(number(value))
     if size < SMALLEST_SIZE:
         raise wrong(f"is only {max(size, 0)} bytes" if size >= 0 else "is below zero", f"{spelled}; the least is 1MB")
     if size > LARGEST_SIZE:
@@ -173,6 +173,14 @@ def parse_duration(value: Any) -> float:
     if seconds > LONGEST:
         raise wrong("is more than ten years")
     return seconds
+
+
+def spelled_duration(seconds: float) -> str:
+    """The shortest spelling in whole units: ``24h``, ``90s``; days only where they are many."""
+    for unit, length in (("d", SECONDS["d"]), ("h", SECONDS["h"]), ("m", SECONDS["m"])):
+        if (seconds >= 2 * length and seconds % length == 0) or (seconds == length and unit != "d"):
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def _some_time(value: Any) -> float:

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from orchestrator.spec.model import Spec
+from orchestrator.spec.quantities import DURATION_PATTERN, spelled_duration
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,6 +33,7 @@ def json_schema() -> dict[str, Any]:
     _numbers_as_text(definitions["Workload"]["properties"])
     _retries_as_number(definitions["Limits"]["properties"])
     _nothing_means_default(properties)
+    _durations_with_units(definitions)
     for definition in definitions.values():
         _without_titles(definition)
     _without_titles(schema)
@@ -84,6 +86,14 @@ def _nothing_means_default(properties: dict[str, Any]) -> None:
     """A section whose lines are all commented out is null, and means its defaults."""
     for name in ("parameters", "search", "resources", "pool", "limits"):
         properties[name] = _or_null(properties[name])
+
+
+def _durations_with_units(definitions: dict[str, Any]) -> None:
+    for definition in definitions.values():
+        for field in definition.get("properties", {}).values():
+            branches = field.get("anyOf", [])
+            if "default" in field and any(one.get("pattern") == DURATION_PATTERN for one in branches):
+                field["default"] = spelled_duration(field["default"]) if field["default"] else field["default"]
 
 
 def _partial(properties: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

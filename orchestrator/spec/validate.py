@@ -48,7 +48,9 @@ def typed(data: Mapping[str, Any]) -> tuple[Spec | None, list[Finding]]:
         return Spec.model_validate(data), []
     except ValidationError as error:
         # The inputs of the errors are not shown as they are: they may be long, or not for every eye.
-        return None, [_finding(dict(item)) for item in error.errors(include_url=False)]
+        # A default that follows from another field cannot be made where that one is wrong: no mistake of its own.
+        own = (item for item in error.errors(include_url=False) if item["type"] != "default_factory_not_called")
+        return None, [_finding(dict(item)) for item in own]
 
 
 def _finding(error: Mapping[str, Any]) -> Finding:

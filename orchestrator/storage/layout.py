@@ -35,6 +35,25 @@ class RunKeys:
     def job(self) -> str:
         return f"{self.root}/job.json"
 
+    @property
+    def grants(self) -> str:
+        """What the run's tasks may read, where they reach the store by signed URLs."""
+        return f"{self.root}/grants.json"
+
+    @property
+    def stop(self) -> str:
+        """The names of the tasks that were asked to stop, where a task can only be told through the store."""
+        return f"{self.root}/stop.json"
+
+    @property
+    def ledger(self) -> str:
+        """What the pool had cost when it was last looked at."""
+        return f"{self.root}/ledger.json"
+
+    def feed(self, part: int) -> str:
+        """Metrics of all running tasks in one growing object, where reading one for each would take too many calls."""
+        return f"{self.root}/feed/{part:02d}.jsonl"
+
     def trial(self, trial: int) -> str:
         return f"{self.root}/trials/{trial:06d}"
 

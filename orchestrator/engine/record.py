@@ -307,6 +307,11 @@ class Record:
     def trial(self, trial: int) -> TrialRow | None:
         return next(self.trials(trial), None)
 
+    def first_open(self) -> int | None:
+        """The lowest recorded trial that has not ended."""
+        row = self._db.execute("SELECT trial FROM trials WHERE ended_as IS NULL ORDER BY trial LIMIT 1").fetchone()
+        return row[0] if row else None
+
     def ended(self, after: int = 0) -> Iterator[tuple[int, TrialRow]]:
         """Ended trials with the number of their end, from the one after ``after`` on, in that order."""
         query = "SELECT ended_as, trial FROM trials WHERE ended_as > ? ORDER BY ended_as"

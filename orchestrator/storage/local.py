@@ -136,16 +136,21 @@ class LocalStore:
         """A ``file:`` URL; the rights of the file itself decide who can use it, and for how long."""
         return self.path(key).as_uri()
 
-    def remove_leftovers(self, older_than: float = 86_400.0) -> int:
-        """Delete half-written files older than so many seconds, which dead processes left; says how many."""
-        removed = 0
+    def leftovers(self, older_than: float = 86_400.0) -> Iterator[Path]:
+        """Half-written files older than so many seconds, which dead processes left."""
         limit = time.time() - older_than
         for folder, _, names in os.walk(self.root):
             for name in names:
                 path = Path(folder, name)
                 if name.startswith(PART) and path.lstat().st_mtime < limit:
-                    path.unlink(missing_ok=True)
-                    removed += 1
+                    yield path
+
+    def remove_leftovers(self, older_than: float = 86_400.0) -> int:
+        """Delete the :meth:`leftovers`; says how many there were."""
+        removed = 0
+        for path in self.leftovers(older_than):
+            path.unlink(missing_ok=True)
+            removed += 1
         return removed
 
     def _drop_empty_folders(self, folder: Path) -> None:

@@ -1,0 +1,53 @@
+"""``orchestrate gc``."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.app import App, Command, pass_app
+from orchestrator.cli.terminal import bold, dim, red, say, show, warn
+from orchestrator.engine import leftovers
+from orchestrator.errors import OrchestrateError
+from orchestrator.results.export import to_json
+from orchestrator.results.words import count
+
+
+@click.command("gc", cls=Command)
+@click.option("--dry-run", is_flag=True, help="Only show what would be given back.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a thing.")
+@pass_app
+def command(app: App, dry_run: bool, as_json: bool) -> int:
+    """Give back what dead runs have left behind: processes, pools, working folders, half-written files.
+
+    Runs that somebody drives are never touched, results and logs never deleted.
+    """
+    done = failed = 0
+    for found in leftovers.find(app.home):
+        if isinstance(found, leftovers.Unreachable):
+            failed += 1
+            warn(f"The provider {found.provider} could not be asked: {found.error}")
+            continue
+        error = ""
+        if not dry_run:
+            try:
+                found.remove()
+            except OrchestrateError as refused:
+                error = str(refused)
+        done, failed = (done, failed + 1) if error else (done + 1, failed)
+        if as_json:
+            action = "failed" if error else "found" if dry_run else "removed"
+            record = {"kind": found.kind, "name": found.name, "run": found.run, "detail": found.detail}
+            show(to_json({**record, "action": action, "error": error or None}))
+        else:
+            _show(found, error)
+    if done:
+        say(f"{count(done, 'thing')} {'to give back' if dry_run else 'given back'}")
+    elif not failed:
+        say("Nothing was left behind.")
+    return 3 if failed else 0
+
+
+def _show(found: leftovers.Leftover, error: str) -> None:
+    detail = f"  {found.detail}" if found.detail else ""
+    run = dim(f"  of {found.run}") if found.run and found.run not in found.name else ""
+    show(f"{bold(found.kind)}  {found.name}{detail}{run}" + (f"  {red(error)}" if error else ""))

@@ -1,0 +1,50 @@
+"""``orchestrate resume RUN``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+
+import click
+
+from orchestrator.cli.app import App, Command, pass_app, run_argument
+from orchestrator.cli.terminal import bold, dim, say, show
+from orchestrator.engine.machine import RunStatus
+from orchestrator.engine.record import Record
+from orchestrator.engine.runs import find
+from orchestrator.results.read import overview
+from orchestrator.results.words import count
+
+
+@click.command("resume", cls=Command)
+@run_argument
+@click.option("--detach", is_flag=True, help="Drive the run in the background and print its id.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else on stdout.")
+@pass_app
+def command(app: App, run: str, detach: bool, as_json: bool) -> int:
+    """Go on with RUN: one that was interrupted, cancelled or killed, or that ran out of money or time.
+
+    Trials that have ended stay as they are; the others are run with the parameters that they have.
+    """
+    from orchestrator.cli.driving import EXIT_CODES, drive
+    from orchestrator.cli.run import finish
+    from orchestrator.engine import session
+
+    run = app.run = find(app.home, run)
+    with closing(Record.open(app.home.record(run))) as record:
+        seen = overview(app.home, run, record)
+        secrets = record.facts()["spec"].get("workload", {}).get("secrets", [])
+    app.secrets = tuple(os.environ[name] for name in secrets if name in os.environ)
+    if seen.ended and seen.cancelled == 0 and seen.status in EXIT_CODES:
+        say(f"{bold(run)}  {dim('all trials have ended; nothing is left to do')}")
+        finish(app, run, as_json)
+        return EXIT_CODES[RunStatus(seen.status)]
+    total = "its trials" if seen.total is None else count(seen.total, "trial")
+    say(f"{bold(run)}  {dim(f'going on: {seen.done:,} of {total} have ended')}")
+    if detach:
+        session.detach(run, app.home)
+        show(run)
+        return 0
+    status = drive(app, run, seen.metric, reopen=True)
+    finish(app, run, as_json)
+    return EXIT_CODES[status]

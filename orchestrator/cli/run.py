@@ -1,0 +1,129 @@
+"""``orchestrate run SPEC``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.app import App, Command, pass_app
+from orchestrator.cli.terminal import bold, dim, say, show, warn
+from orchestrator.engine import session
+from orchestrator.engine.machine import RunStatus
+from orchestrator.engine.plan import Plan, secret_values
+from orchestrator.errors import UsageError
+from orchestrator.results.words import count, money
+from orchestrator.spec.load import Loaded, load
+
+
+@click.command("run", cls=Command)
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.option("--provider", metavar="P", help="Run there, whatever the spec says: local or a cloud.")
+@click.option(
+    "--set", "overrides", metavar="A.B=VALUE", multiple=True, help="Replace one value of the spec; may be repeated."
+)
+@click.option("--detach", is_flag=True, help="Drive the run in the background and print its id.")
+@click.option("--yes", is_flag=True, help="Do not ask before something that may cost money.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else on stdout.")
+@pass_app
+def command(
+    app: App, spec: Path, provider: str | None, overrides: tuple[str, ...], detach: bool, yes: bool, as_json: bool
+) -> int:
+    """Run the sweep of SPEC (a YAML file) and print its ranked results.
+
+    Progress goes to stderr, results to stdout. Ctrl-C stops the trials in order; a second one stops waiting for
+    them. `orchestrate resume` goes on with a run that was stopped or killed.
+    """
+    from orchestrator.cli.driving import EXIT_CODES, drive
+
+    loaded = load(spec, with_provider(provider, overrides))
+    if detach and len(loaded.specs) > 1:
+        raise UsageError(
+            f"--detach starts one run, and the matrix of {spec} stands for {len(loaded.specs)}.",
+            remedy="Leave --detach out, or give each entry a file of its own.",
+        )
+    for problem in loaded.warnings:
+        warn(str(problem).replace("warning: ", "", 1))
+    plans = [session.plan(one, loaded.base, app.home) for one in loaded.specs]
+    for plan in plans:
+        for warning in plan.estimate.warnings:
+            warn(warning)
+        app.secrets += tuple(secret_values(plan.spec).values())
+    confirm(plans, yes)
+    codes: list[int] = []
+    runs: list[str] = []
+    for plan in plans:
+        created = session.create(plan, app.home, source=loaded.source or None)
+        app.run = created.run
+        for warning in created.warnings:
+            warn(warning)
+        announce(created.run, plan)
+        if detach:
+            session.detach(created.run, app.home)
+            show(created.run)
+            return 0
+        status = drive(app, created.run, plan.spec.search.metric)
+        runs.append(created.run)
+        codes.append(EXIT_CODES[status])
+        finish(app, created.run, as_json)
+        if status in (RunStatus.INTERRUPTED, RunStatus.CANCELLED):
+            break
+    if len(runs) > 1 and not as_json:
+        from orchestrator.cli.joint import show_joint
+
+        with suppress(BrokenPipeError):
+            show_joint(app.home, runs)
+    return max(codes)
+
+
+def with_provider(provider: str | None, overrides: Sequence[str]) -> list[str]:
+    return [*overrides, *([f"provider={provider}"] if provider is not None else [])]
+
+
+def announce(run: str, plan: Plan) -> None:
+    """``glyphs-251121-034412-abcd  12 trials, 2 at a time, on local``."""
+    say(f"{bold(run)}  {dim(', '.join(terms(plan)))}")
+
+
+def terms(plan: Plan) -> list[str]:
+    trials = "trials" if plan.trials is None else count(plan.trials, "trial")
+    facts = [trials, f"{plan.parallel:,} at a time", f"on {plan.spec.provider}"]
+    if plan.cost is None:
+        facts.append(f"{money(plan.estimate.rate)} an hour, without a limit")
+    elif plan.cost > 0:
+        facts.append(f"at most {money(plan.cost)}")
+    return facts
+
+
+def confirm(plans: Sequence[Plan], yes: bool) -> None:
+    """Nothing that may cost money starts unasked.  Raises UsageError where nobody can be asked, Abort for a no."""
+    if yes or all(plan.cost == 0 for plan in plans):
+        return
+    bounded = [plan.cost for plan in plans if plan.cost is not None]
+    if len(bounded) == len(plans):
+        most = f"may cost up to {money(sum(bounded))}"
+    else:
+        most = "may cost money without a limit (limits.max_cost sets one)"
+    if not sys.stdin.isatty():
+        raise UsageError(f"This run {most}, and there is no terminal to ask on.", remedy="Say --yes to start it.")
+    for plan in plans:
+        say(f"{bold(plan.spec.name)}  {', '.join(terms(plan))}")
+    click.confirm(f"This run {most}. Start it?", abort=True, err=True)
+
+
+def finish(app: App, run: str, as_json: bool) -> None:
+    """Show what the run came to.  A reader of stdout that is gone changes nothing about the run's exit code."""
+    from orchestrator.cli.ending import read, show_end, summary
+
+    seen, ranked = read(app.home, run)
+    with suppress(BrokenPipeError):
+        if as_json:
+            show(summary(seen, ranked))
+        else:
+            show_end(seen, ranked)
+
+
+__all__ = ["Loaded", "command", "confirm", "finish", "with_provider"]

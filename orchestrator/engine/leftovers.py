@@ -1,0 +1,145 @@
+"""What dead runs have left behind: processes and pools, working folders, half-written files.
+
+Nothing of a run that somebody drives is ever touched: what belongs to a run is reclaimed while its lock is held, so
+that no driver can take it up meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.engine.lock import hold, holder
+from orchestrator.engine.record import Record
+from orchestrator.engine.runs import listed
+from orchestrator.errors import MachineError, OrchestrateError, RunBusy
+from orchestrator.providers import connect
+from orchestrator.providers.base import Compute, Owned
+from orchestrator.runner.runner import remove_tree
+from orchestrator.storage.layout import Home, RunKeys
+from orchestrator.storage.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One thing: its kind, what it is called, the run that it belonged to, and ``remove``, which reclaims it."""
+
+    kind: str
+    name: str
+    run: str | None
+    detail: str
+    remove: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A provider that could not be asked."""
+
+    provider: str
+    error: OrchestrateError
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    provider: str
+    store: str
+    ended: bool
+
+
+def find(home: Home) -> Iterator[Leftover | Unreachable]:
+    """Everything that may be reclaimed now, one by one; a run is unlocked again when the next thing is asked for."""
+    known = {run: facts for run, _ in listed(home) if (facts := _facts(home, run)) is not None}
+    for provider in sorted({"local", *(facts.provider for facts in known.values())}):
+        try:
+            with closing(connect(provider, home, "gc")) as compute:
+                yield from _things(home, provider, compute, known)
+        except OrchestrateError as error:
+            yield Unreachable(provider, error)
+    for run, facts in known.items():
+        folder = _local_folder(facts.store, run)
+        if folder is not None:
+            yield from _guarded(home, run, partial(_folders, run, folder))
+    for root in sorted({home.store, *(root for facts in known.values() if (root := _root(facts.store)))}):
+        for path in LocalStore(root).leftovers():
+            yield Leftover("half-written file", str(path), None, "", partial(path.unlink, missing_ok=True))
+
+
+def _facts(home: Home, run: str) -> _Known | None:
+    try:
+        with closing(Record.open(home.record(run))) as record:
+            facts = record.facts()
+    except MachineError:
+        return None  # of another version, or damaged: nothing of it is judged
+    return _Known(facts["provider"], facts["store"], facts.get("finished") is not None)
+
+
+def _things(home: Home, provider: str, compute: Compute, known: dict[str, _Known]) -> Iterator[Leftover]:
+    """What is alive at the provider and belongs to nobody who is alive.
+
+    Where tasks outlive their driver, a run that has not ended keeps its pool until the lease is over: it may be
+    resumed, or be driven from another machine.
+    """
+    survives = compute.capabilities.survives_client
+    for thing in list(compute.owned()):
+        over = thing.lease_until is not None and thing.lease_until < time.time()
+        facts = known.get(thing.run or "")
+        if survives and not over and (facts is None or not facts.ended):
+            continue
+        yield from _guarded(home, thing.run, partial(_thing, provider, compute, thing))
+
+
+def _thing(provider: str, compute: Compute, thing: Owned) -> Iterator[Leftover]:
+    detail = thing.detail if provider == "local" else f"{provider} {thing.detail}".strip()
+    yield Leftover(thing.kind, thing.name, thing.run, detail, partial(compute.reclaim, thing))
+
+
+def _guarded(home: Home, run: str | None, found: Callable[[], Iterator[Leftover]]) -> Iterator[Leftover]:
+    """What is found, with the run's lock held meanwhile; nothing where a driver holds it."""
+    if run is None or not home.run(run).is_dir():
+        yield from found()
+        return
+    if holder(home.lock(run)) is not None:
+        return
+    with suppress(RunBusy), hold(home.lock(run), run):
+        yield from found()
+
+
+def _folders(run: str, folder: Path) -> Iterator[Leftover]:
+    """Working directories of attempts that nobody runs any more."""
+    for trial in _scan(folder):
+        for attempt in _scan(trial):
+            work = attempt / "work"
+            if work.is_dir() and not work.is_symlink():
+                yield Leftover("working folder", str(work), run, "", partial(_remove, work))
+
+
+def _remove(folder: Path) -> None:
+    try:
+        remove_tree(str(folder))
+    except OSError as error:
+        raise MachineError(f"{folder} cannot be deleted: {error.strerror}.") from error
+
+
+def _scan(folder: Path) -> list[Path]:
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+
+
+def _root(store: str) -> Path | None:
+    return Path(unquote(urlsplit(store).path)) if store.startswith("file:") else None
+
+
+def _local_folder(store: str, run: str) -> Path | None:
+    root = _root(store)
+    return root / RunKeys(run).root / "trials" if root is not None else None
+
+
+__all__ = ["Leftover", "Unreachable", "find"]

@@ -17,11 +17,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from orchestrator.errors import InvalidRequest, UsageError
 from orchestrator.storage import keys
@@ -31,6 +28,7 @@ from orchestrator.storage.files import explain, sha256
 from orchestrator.storage.hashes import HashCache
 from orchestrator.storage.layout import blob_key
 from orchestrator.storage.local import LocalStore
+from orchestrator.storage.transfer import Parallel
 
 THREADS = 16
 """Transfers at a time: enough to hide a cloud store's answer times behind one another."""
@@ -38,9 +36,6 @@ THREADS = 16
 ITSELF = "."
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +85,11 @@ def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None,
     Repeating an upload that was interrupted sends only what is missing.  Raises UsageError where ``source``
     does not exist, cannot be read, or changes meanwhile.
     """
+    parallel = Parallel(threads)
     files = _files(source)
     known = hashes.known((path, status) for _, path, status in files) if hashes else {}
     unread = {path: status for _, path, status in files if path not in known}
-    read = dict(zip(unread, _parallel(_digest, unread, threads), strict=True))
+    read = dict(zip(unread, parallel.map(_digest, unread), strict=True))
     if hashes and read:
         hashes.remember({path: (unread[path], digest) for path, digest in read.items()})
     digests = {**known, **read}
@@ -118,7 +114,7 @@ def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None,
             raise UsageError(f"The input file {path} changed while it was uploaded.", remedy="Run again.")
         return status.st_size
 
-    sent = sum(_parallel(send, distinct, threads))
+    sent = sum(parallel.map(send, distinct))
     document = manifest.to_json()
     store.put(key, document)
     return Stored(key, manifest, sent + len(document))
@@ -167,7 +163,7 @@ def materialise(store: ObjectStore, manifest: Manifest, target: Path, *, threads
     try:
         if not manifest.files:
             target.mkdir(parents=True, exist_ok=True)
-        _parallel(place, manifest.files, threads)
+        Parallel(threads).map(place, manifest.files)
     except OSError as error:
         raise explain(error, "write", error.filename2 or error.filename or target) from error
 
@@ -249,17 +245,3 @@ def _digest(path: Path) -> str:
         return sha256(path)
     except OSError as error:
         raise UsageError(f"The input file {path} cannot be read: {os.strerror(error.errno or 0)}.") from error
-
-
-def _parallel(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
-    """The results in order; the first error ends it, without starting what has not begun."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="storage")
-    try:
-        futures = [pool.submit(work, item) for item in items]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        for future in futures:
-            if future.done() and (error := future.exception()):
-                raise error
-        return [future.result() for future in futures]
-    finally:
-        pool.shutdown(cancel_futures=True)

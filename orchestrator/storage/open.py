@@ -30,6 +30,8 @@ def open_store(url: str | None, home: Home) -> ObjectStore:
                 remedy="Write it as file:///folder, with three slashes.",
             )
         return LocalStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3":
+        return _open_s3(parts.netloc, unquote(parts.path).strip("/"))
     if not parts.scheme:
         raise InvalidRequest(
             f"{url!r} is no store: it has no scheme.",
@@ -39,4 +41,21 @@ def open_store(url: str | None, home: Home) -> ObjectStore:
     raise InvalidRequest(
         f"{url!r} is no store: the scheme {parts.scheme!r} is not known.",
         remedy=f"Did you mean {near[0]}://?" if near else f"Known are {', '.join(SCHEMES)}.",
+    )
+
+
+def _open_s3(bucket: str, prefix: str) -> ObjectStore:
+    if not bucket:
+        raise InvalidRequest("An S3 store needs a bucket.", remedy="Write it as s3://bucket/prefix.")
+    try:
+        from orchestrator.storage.s3 import S3Store
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "aws") from error
+    return S3Store(bucket, prefix)
+
+
+def _not_installed(error: ModuleNotFoundError, extra: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"This store needs the package {error.name}, which is not installed.",
+        remedy=f"Install it with: pip install 'orchestrator[{extra}]'",
     )

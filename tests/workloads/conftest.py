@@ -24,6 +24,12 @@ class Ended:
     err: str
     card: dict
 
+    @classmethod
+    def of(cls, folder: Path, done: subprocess.CompletedProcess[str]) -> "Ended":
+        card = folder / "model" / "model.json"
+        found = json.loads(card.read_text()) if card.exists() else {}
+        return cls(folder, done.returncode, done.stdout, done.stderr, found)
+
     @property
     def metrics(self) -> dict[str, float]:
         """The last value that the program reported of each metric."""
@@ -51,8 +57,6 @@ def program(tmp_path: Path) -> Callable[..., Ended]:
             text=True,
             timeout=200,
         )
-        card = folder / "model" / "model.json"
-        found = json.loads(card.read_text()) if card.exists() else {}
-        return Ended(folder, done.returncode, done.stdout, done.stderr, found)
+        return Ended.of(folder, done)
 
     return run

@@ -1,0 +1,82 @@
+"""Digits in TensorFlow alone: variables, a gradient tape and a compiled step."""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import numpy as np
+import tensorflow as tf
+
+from . import network
+from .loop import train
+
+
+class Network(tf.Module):
+    def __init__(self, side: int, seed: int) -> None:
+        super().__init__()
+        self.side = side
+        self.weights = {
+            name: tf.Variable(weight, name=name.replace(".", "_"))
+            for name, weight in network.channels_last(side, seed).items()
+        }
+
+    @tf.function(autograph=False)
+    def scores(self, images: tf.Tensor) -> tf.Tensor:
+        values = images[..., tf.newaxis]
+        for name in ("conv1", "conv2"):
+            values = tf.nn.conv2d(values, self.weights[f"{name}.kernel"], strides=1, padding="SAME")
+            values = tf.nn.max_pool2d(tf.nn.relu(values + self.weights[f"{name}.bias"]), 2, 2, "VALID")
+        values = tf.reshape(values, [tf.shape(values)[0], -1])
+        values = tf.nn.relu(values @ self.weights["dense1.kernel"] + self.weights["dense1.bias"])
+        return values @ self.weights["dense2.kernel"] + self.weights["dense2.bias"]
+
+
+class TensorFlow:
+    packages = ("tensorflow-cpu", "numpy")
+
+    def __init__(self, chosen: argparse.Namespace, side: int) -> None:
+        tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+        tf.random.set_seed(chosen.seed)
+        self.network = Network(side, chosen.seed)
+        self.speeds = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self.network.weights.items()}
+        self.rate, self.momentum = chosen.lr, chosen.momentum
+
+    @tf.function(autograph=False)
+    def step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            scores = self.network.scores(images)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))
+        for name, slope in tape.gradient(loss, self.network.weights).items():
+            self.speeds[name].assign(self.momentum * self.speeds[name] - self.rate * slope)
+            self.network.weights[name].assign_add(self.speeds[name])
+        return loss
+
+    def train(self, images: np.ndarray, labels: np.ndarray) -> float:
+        return float(self.step(tf.constant(images), tf.constant(labels)))
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        return self.network.scores(tf.constant(images)).numpy()
+
+    def save(self, folder: Path) -> None:
+        for kind, variables in (("weights", self.network.weights), ("speeds", self.speeds)):
+            np.savez(folder / f"{kind}.npz", **{name: variable.numpy() for name, variable in variables.items()})
+
+    def restore(self, folder: Path) -> None:
+        for kind, variables in (("weights", self.network.weights), ("speeds", self.speeds)):
+            with np.load(folder / f"{kind}.npz") as saved:
+                for name, variable in variables.items():
+                    variable.assign(saved[name])
+
+    def export(self, folder: Path) -> None:
+        pictures = tf.TensorSpec([None, self.network.side, self.network.side], tf.float32, name="pictures")
+        signature = self.network.scores.get_concrete_function(pictures)
+        tf.saved_model.save(self.network, str(folder / "saved_model"), signatures=signature)
+
+
+if __name__ == "__main__":
+    train(__doc__, TensorFlow)

@@ -89,8 +89,9 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
             except FileNotFoundError:
                 if attempt == _TRIES - 1:
                     raise
-            # The folder is not there yet, or someone who deleted its last file is taking it away.
-            with suppress(FileNotFoundError):
+            # The folder is not there yet, or someone who deleted its last file is taking it away, perhaps just
+            # when mkdir had found it there.  Where a file is in its place, the next write says so.
+            with suppress(FileNotFoundError, FileExistsError):
                 target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, target)
     except BaseException:

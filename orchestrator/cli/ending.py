@@ -57,7 +57,7 @@ def show_end(seen: Overview, ranked: Sequence[Trial]) -> None:
     if seen.status in ("cancelled", "interrupted", "abandoned", "over-budget", "timed-out", "broken"):
         say(dim(f"Go on:  orchestrate resume {seen.run}"))
     if len(good) > TOP:
-        say(dim(f"All of it:  orchestrate results {seen.run}"))
+        say(dim(f"All trials:  orchestrate results {seen.run}"))
 
 
 def show_table(ranked: Sequence[Trial], metric: str | None, labels: Sequence[str] | None = None) -> None:
@@ -91,23 +91,29 @@ def show_failures(seen: Overview, failed: Sequence[Trial]) -> None:
     for trial in failed[:FAILURES]:
         tries = f" ({count(trial.attempts, 'attempt')})" if trial.attempts > 1 else ""
         show(f"  trial {trial.trial}: {printable(trial.reason)}{tries}")
-        show(dim(f"    {where(seen.store, keys.log(trial.trial, trial.attempts, 'stderr'))}"))
+        key = keys.log(trial.trial, trial.attempts, "stderr")
+        show(dim(f"    {where(seen.store, key)}"))
     if len(failed) > FAILURES:
         show(dim(f"  and {len(failed) - FAILURES:,} more"))
 
 
 def verdict(seen: Overview) -> str:
-    """``succeeded: 11 of 12 trials in 1m 42s, 1 failed``."""
+    """``failed: 9 trials succeeded, 3 failed in 1m 42s``; ``succeeded: 12 trials in 3m 01s``."""
     colour = {"succeeded": green, "failed": red, "broken": red}.get(seen.status, yellow)
     counts = seen.trial_counts()
-    text = f"{counts['succeeded'] + counts['pruned']:,} of {count(counts['total'], 'trial')}"
+    all_well = seen.status == "succeeded" and counts["succeeded"] == counts["total"]
+    parts = [f"{count(counts['succeeded'], 'trial')}{'' if all_well else ' succeeded'}"]
+    parts += [f"{counts[state]:,} {state}" for state in ("failed", "pruned") if counts[state]]
+    if counts["cancelled"]:
+        parts.append(f"{counts['cancelled']:,} not run to their end")
+    elif not seen.ended and counts["total"] > seen.done:
+        parts.append(f"{counts['total'] - seen.done:,} to come")
+    text = ", ".join(parts)
     if seen.seconds is not None:
         text += f" in {duration(seen.seconds)}"
-    if counts["failed"]:
-        text += f", {counts['failed']:,} failed"
-    if counts["cancelled"]:
-        text += f", {counts['cancelled']:,} not run to their end"
     if seen.cost:
         text += f", {money(seen.cost)}"
-    reason = f"\n  {printable(seen.reason)}" if seen.reason else ""
+    # How it was interrupted or cancelled, the user knows.
+    told = seen.reason and seen.status not in ("interrupted", "cancelled")
+    reason = f"\n  {printable(seen.reason)}" if told else ""
     return f"{colour(bold(seen.status))}: {text}{reason}"

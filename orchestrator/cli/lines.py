@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.cli.terminal import say
 from orchestrator.engine.driver import Finished, Progress
@@ -19,8 +21,9 @@ A_SECOND = 1.0
 class Lines:
     """Watches a run.  Called in the driver's thread, so it does next to nothing most of the time."""
 
-    def __init__(self, metric: str | None) -> None:
+    def __init__(self, metric: str | None, fixed: frozenset[str] = frozenset()) -> None:
         self._metric = metric
+        self._fixed = fixed
         self._began = time.monotonic()
         self._summary = self._began
         self._allowance = float(BURST)
@@ -60,7 +63,7 @@ class Lines:
             self._unnamed += 1
             return
         self._allowance -= 1
-        say(ended_line(trial, self._metric))
+        say(ended_line(trial, self._metric, self._fixed))
 
     def _summed(self, progress: Progress, now: float) -> str:
         elapsed = now - self._began
@@ -78,6 +81,11 @@ class Lines:
         return f"[{duration(elapsed)}] {', '.join(parts)}"
 
 
+def chosen(params: Mapping[str, Any], fixed: frozenset[str]) -> str:
+    """The parameters that differ from trial to trial."""
+    return pairs({name: value for name, value in params.items() if name not in fixed})
+
+
 def ended(progress: Progress) -> int:
     return progress.succeeded + progress.failed + progress.pruned
 
@@ -90,15 +98,19 @@ def time_left(progress: Progress, before: int, elapsed: float) -> float | None:
     return (progress.total - ended(progress)) * elapsed / here
 
 
-def ended_line(trial: Finished, metric: str | None) -> str:
-    """``trial 3 succeeded in 12s: val_accuracy 0.93 (lr=0.01)``."""
-    took = "" if trial.seconds is None else f" in {duration(trial.seconds)}"
-    line = f"trial {trial.trial} {trial.state}{took}"
+def ended_line(trial: Finished, metric: str | None, fixed: frozenset[str] = frozenset()) -> str:
+    """``trial 3 succeeded in 12s (lr=0.01): val_accuracy 0.93``."""
+    line = f"trial {trial.trial} {trial.state}"
+    if trial.seconds is not None:
+        line += f" in {duration(trial.seconds)}"
+    params = chosen(trial.params, fixed)
+    if params:
+        line += f" ({params})"
     if trial.state == "failed":
         line += f": {printable(trial.reason)}"
     elif trial.value is not None:
         line += f": {metric} {number(trial.value)}"
-    return f"{line} ({pairs(trial.params)})" if trial.params else line
+    return line
 
 
 def stopping_line(progress: Progress) -> str:

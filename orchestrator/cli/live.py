@@ -6,9 +6,12 @@ second.  So drawing never waits for the run nor the run for the terminal.
 
 from __future__ import annotations
 
+import os
+import sys
+import termios
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,10 +21,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.lines import ended, stopping_line, time_left
+from orchestrator.cli.lines import chosen, ended, stopping_line, time_left
 from orchestrator.engine.driver import Finished, Progress
 from orchestrator.engine.machine import RunPhase
-from orchestrator.results.words import duration, money, number, pairs, printable
+from orchestrator.results.words import duration, money, number, numbers, printable
 
 REDRAWS_A_SECOND = 8
 # The most rows of running and of ended trials, on a terminal that is high enough.
@@ -63,12 +66,18 @@ class Snapshot:
     def ended(self) -> int:
         return self.succeeded + self.failed + self.pruned
 
+    @property
+    def waiting(self) -> int:
+        """Trials to come; where nobody knows how many, those that are submitted."""
+        return self.queued if self.total is None else self.total - self.ended - self.running
+
 
 class LiveView:
     """Watches a run from the driver's thread and shows it on stderr while inside its ``with`` block."""
 
-    def __init__(self, metric: str | None, console: Console | None = None) -> None:
+    def __init__(self, metric: str | None, fixed: frozenset[str] = frozenset(), console: Console | None = None) -> None:
         self._metric = metric
+        self._fixed = fixed
         self._console = console or Console(stderr=True, highlight=False)
         self._began = time.monotonic()
         self._before: int | None = None
@@ -85,11 +94,26 @@ class LiveView:
         )
 
     def __enter__(self) -> LiveView:
+        self._echo_control(False)
         self._live.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._live.stop()
+        self._echo_control(True)
+
+    def _echo_control(self, wanted: bool) -> None:
+        """Whether the terminal writes ``^C`` for a Ctrl-C, which would shift the view by a line."""
+        try:
+            stderr = sys.stderr.fileno()
+            if os.tcgetpgrp(stderr) != os.getpgrp():
+                return  # in the background this call would stop us
+            settings = termios.tcgetattr(stderr)
+            flags = settings[3]
+            settings[3] = flags | termios.ECHOCTL if wanted else flags & ~termios.ECHOCTL
+            termios.tcsetattr(stderr, termios.TCSANOW, settings)
+        except (OSError, ValueError, termios.error):
+            return  # no terminal of ours: nothing is echoed
 
     def __call__(self, progress: Progress, finished: list[Finished]) -> None:
         self._progress = progress
@@ -122,7 +146,9 @@ class LiveView:
         if best is None:
             return None
         return Text.assemble(
-            f"{best.trial:>4}  ", (f"{self._metric} {number(best.value)}", "bold"), f"  {pairs(best.params)}"
+            f"{best.trial:>4}  ",
+            (f"{self._metric} {number(best.value)}", "bold"),
+            f"  {chosen(best.params, self._fixed)}",
         )
 
     # ----------------------------------------------------------------------------------------------- drawing
@@ -135,14 +161,10 @@ class LiveView:
         rows = max(1, min(RUNNING_ROWS, self._console.height - OTHER_ROWS - ENDED_ROWS))
         recent = seen.recent[: max(0, min(ENDED_ROWS, self._console.height - OTHER_ROWS - rows))]
         parts: list[RenderableType] = [self._bar(seen), self._counts(seen), Text()]
-        table = Table.grid(padding=(0, 2), expand=False)
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
         if seen.best is not None:
-            table.add_row("best", seen.best)
-        _rows(table, "running", [self._running(one) for one in seen.first[:rows]], seen.running - rows)
-        _rows(table, "ended", [self._ended(one) for one in recent], 0)
-        parts.append(table)
+            parts += _rows("best", [seen.best])
+        parts += _rows("running", [self._running(one) for one in seen.first[:rows]], seen.running - rows)
+        parts += _rows("ended", self._ended_rows(recent))
         if seen.note and not seen.stopping:
             parts.append(Text(printable(seen.note), style="yellow", no_wrap=True, overflow="ellipsis"))
         stopping = seen.stopping or self._asked_to_stop()
@@ -162,7 +184,8 @@ class LiveView:
         if seen.left is not None and seen.ended != total:
             after.append(f"  about {duration(seen.left)} left", style="dim")
         grid = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=total, completed=seen.ended, width=max(10, min(40, self._console.width - 40)))
+        wide = max(10, min(40, self._console.width - 40))
+        bar = ProgressBar(total=total, completed=seen.ended, width=wide, complete_style="green", finished_style="green")
         grid.add_row(bar, after)
         return grid
 
@@ -172,7 +195,7 @@ class LiveView:
             (seen.failed, "failed", "red"),
             (seen.pruned, "pruned", "yellow"),
             (seen.running, "running", ""),
-            (seen.queued, "queued", "dim"),
+            (seen.waiting, "waiting", "dim"),
         ]
         text = Text("  ").join(Text(f"{amount:,} {word}", style=style) for amount, word, style in parts if amount)
         if seen.cost:
@@ -191,20 +214,29 @@ class LiveView:
         ordered = sorted(values, key=lambda name: name != self._metric)
         return "  ".join(f"{name} {number(values[name])}" for name in ordered)
 
-    def _ended(self, one: Finished) -> Text:
+    def _ended_rows(self, recent: Sequence[Finished]) -> list[Text]:
+        values = numbers([one.value for one in recent])
+        return [self._ended(one, value) for one, value in zip(recent, values, strict=True)]
+
+    def _ended(self, one: Finished, value: str) -> Text:
         took = "" if one.seconds is None else duration(one.seconds)
         text = Text(f"{one.trial:>4}  {took:>7}  ")
         if one.state != "succeeded" or one.value is None:
             text.append(one.state, style=_MARKS.get(one.state, ""))
             text.append("  ")
         if one.value is not None:
-            text.append(f"{number(one.value)}  ")
-        text.append(printable(one.reason) if one.state == "failed" else pairs(one.params), style="dim")
+            text.append(f"{value}  ")
+        text.append(printable(one.reason) if one.state == "failed" else chosen(one.params, self._fixed), style="dim")
         return text
 
 
-def _rows(table: Table, label: str, rows: Iterable[Text], more: int) -> None:
-    for place, row in enumerate(rows):
-        table.add_row("" if place else label, row)
+def _rows(label: str, rows: Sequence[Text], more: int = 0) -> list[Text]:
+    """Rows under one label, each on one line of the terminal whatever it holds."""
     if more > 0:
-        table.add_row("", Text(f"      and {more:,} more", style="dim"))
+        rows = [*rows, Text(f"      and {more:,} more", style="dim")]
+    lines = []
+    for place, row in enumerate(rows):
+        line = Text(f"{'' if place else label:<9}", style="dim", no_wrap=True, overflow="ellipsis", end="\n")
+        line.append_text(Text.assemble(row, style="not dim"))
+        lines.append(line)
+    return lines

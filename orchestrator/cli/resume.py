@@ -29,12 +29,13 @@ def command(app: App, run: str, detach: bool, as_json: bool) -> int:
     from orchestrator.cli.driving import EXIT_CODES, drive
     from orchestrator.cli.run import finish
     from orchestrator.engine import session
+    from orchestrator.spec.model import Spec
 
     run = app.run = find(app.home, run)
     with closing(Record.open(app.home.record(run))) as record:
         seen = overview(app.home, run, record)
-        secrets = record.facts()["spec"].get("workload", {}).get("secrets", [])
-    app.secrets = tuple(os.environ[name] for name in secrets if name in os.environ)
+        spec = Spec.model_validate(record.facts()["spec"])
+    app.secrets = tuple(os.environ[name] for name in spec.workload.secrets if name in os.environ)
     if seen.ended and seen.cancelled == 0 and seen.status in EXIT_CODES:
         say(f"{bold(run)}  {dim('all trials have ended; nothing is left to do')}")
         finish(app, run, as_json)
@@ -45,6 +46,6 @@ def command(app: App, run: str, detach: bool, as_json: bool) -> int:
         session.detach(run, app.home)
         show(run)
         return 0
-    status = drive(app, run, seen.metric, reopen=True)
+    status = drive(app, run, spec, reopen=True)
     finish(app, run, as_json)
     return EXIT_CODES[status]

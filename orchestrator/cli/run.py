@@ -65,7 +65,7 @@ def command(
             session.detach(created.run, app.home)
             show(created.run)
             return 0
-        status = drive(app, created.run, plan.spec.search.metric)
+        status = drive(app, created.run, plan.spec)
         runs.append(created.run)
         codes.append(EXIT_CODES[status])
         finish(app, created.run, as_json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.results.leaderboard import Trial
-from orchestrator.results.words import duration, number, pairs, shortened, value, width
+from orchestrator.results.words import duration, numbers, shortened, value, width
 
 GAP = 2
 
@@ -109,19 +109,17 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def _metric_column(trials: Sequence[Trial], name: str, needed: bool) -> Column:
-    cells = [number(trial.metrics[name]) if name in trial.metrics else "" for trial in trials]
-    return Column(name, cells, right=True, needed=needed)
+    return Column(name, numbers([trial.metrics.get(name) for trial in trials]), right=True, needed=needed)
 
 
 def _param_column(trials: Sequence[Trial], name: str) -> Column:
+    given = [trial.params.get(name) for trial in trials]
+    if all(one is None or (isinstance(one, int | float) and not isinstance(one, bool)) for one in given):
+        return Column(name, numbers(given), right=True, needed=False)
     cells = [shortened(value(trial.params[name])) if name in trial.params else "" for trial in trials]
-    numeric = all(isinstance(t.params.get(name), int | float) for t in trials if name in t.params)
-    return Column(name, cells, right=numeric, needed=False)
+    return Column(name, cells, needed=False)
 
 
 def _padded(text: str, wide: int, right: bool) -> str:
     space = " " * (wide - width(text))
     return space + text if right else text + space
-
-
-__all__ = ["Column", "Table", "fit", "pairs", "trials_table", "varied"]

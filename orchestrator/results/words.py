@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
 # How much of a long value a table shows, in columns of the terminal.
 LONGEST_VALUE = 32
+# Numbers of so many decimals are too far apart in size to be written below each other.
+MOST_DECIMALS = 6
 
 
 def number(value: float) -> str:
@@ -20,6 +22,18 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return repr(value)
     return f"{value:.5g}"
+
+
+def numbers(values: Sequence[float | None]) -> list[str]:
+    """A column of numbers with their points below each other; empty where there is none."""
+    texts = ["" if value is None else number(value) for value in values]
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    if decimals > MOST_DECIMALS or any(mark in text for text in texts for mark in "en"):
+        return texts
+    return [
+        text if value is None or isinstance(value, int) else f"{value:.{decimals}f}"
+        for text, value in zip(texts, values, strict=True)
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -37,6 +37,8 @@ from orchestrator.storage.layout import RunKeys
 RESYNC_SECONDS = 300.0
 # The wait before a call that failed in passing (and after its quick repeats) is made again, in seconds.
 DEFER_SECONDS = 15.0
+# Characters of a failed program's last line that become part of the reason.
+LAST_LINE = 200
 # How long the deletion of a pool is tried before the run ends without it, in seconds.
 DELETE_PATIENCE = 1800.0
 
@@ -557,11 +559,15 @@ class Driver:
 
 
 def ended_from(result: Mapping[str, Any]) -> Ended:
-    """How an attempt ended by its runner's own word."""
+    """How an attempt ended by its runner's own word, and the program's last one where it failed by itself."""
     cause = result.get("cause")
+    reason = result.get("reason", "")
+    last = next((line.strip() for line in reversed(result.get("stderr_tail", "").splitlines()) if line.strip()), "")
+    if cause == Cause.EXIT_CODE and last:
+        reason = f"{reason.rstrip('.')}: {last[:LAST_LINE]}"
     return Ended(
         Cause(cause) if cause is not None else None,
-        result.get("reason", ""),
+        reason,
         result.get("exit_code"),
         result.get("signal"),
         result.get("started"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,13 +75,17 @@ def _python(home: Home) -> Check:
 
 
 def _home(home: Home) -> Check:
-    """That runs can be written down: made, written, locked."""
+    """That runs can be written down and locked, tried with a file that has no name and leaves nothing."""
     folder = nearest(home.path)
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         return Check(
             "home",
             "fail",
-            f"{home.path} cannot be written",
+            f"{home.path} cannot be used: {error.strerror}",
             "Set ORCHESTRATE_HOME to a folder of your own, or give yourself the right to this one.",
         )
     kind = file_system(folder)

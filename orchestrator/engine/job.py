@@ -10,8 +10,14 @@ from orchestrator.spec import template
 from orchestrator.spec.model import Spec, Workload
 
 
-def job_document(spec: Spec, run: str, base: Path, digest: str | None) -> dict[str, Any]:
-    """What all trials of the run share.  ``base`` is the folder that the spec's relative paths start from."""
+def job_document(
+    spec: Spec, run: str, base: Path, digest: str | None, requirements: str | None = None
+) -> dict[str, Any]:
+    """What all trials of the run share.
+
+    ``base`` is the folder that the spec's relative paths start from, ``digest`` that of the code bundle, and
+    ``requirements`` the text of the file that ``workload.requirements`` names.
+    """
     work = spec.workload
     return {
         "version": 1,
@@ -31,6 +37,7 @@ def job_document(spec: Spec, run: str, base: Path, digest: str | None) -> dict[s
         "grace": spec.limits.grace,
         "memory": spec.resources.memory,
         "code": {"digest": digest} if digest else None,
+        "requirements": requirements,
     }
 
 

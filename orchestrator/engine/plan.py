@@ -45,10 +45,6 @@ def make_plan(spec: Spec, base: Path, compute: Compute) -> Plan:
             f"workload.isolation is docker, and the {can.name} provider runs no containers.",
             remedy="Set it to process.",
         )
-    if spec.workload.requirements is not None:
-        raise UsageError(
-            "workload.requirements is not supported yet.", remedy="Install the packages beforehand and leave it out."
-        )
     if spec.storage is not None and spec.storage.partition(":")[0] not in can.stores:
         raise UsageError(
             f"The {can.name} provider cannot keep its files in {spec.storage}.",

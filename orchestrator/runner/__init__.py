@@ -11,7 +11,10 @@ it is copied anywhere.  Local slots import it; containers execute it.
      "inputs": [{"from": TEMPLATE, "to": TEMPLATE}], "outputs": [TEMPLATE, ...],
      "metrics": {NAME: REGEX}, "metric": NAME or null, "checkpoint": PATH or null,
      "timeout": SECONDS or null, "grace": SECONDS, "memory": BYTES or null,
-     "code": {"digest": SHA256} or null}
+     "code": {"digest": SHA256} or null, "requirements": TEXT or null}
+
+``requirements`` is the text of a file for pip: a provider that runs no containers makes a virtual environment of it
+before the first task starts; the runner does not look at it.
 
 A TEMPLATE is a list of parts: a string stands for itself, ``{"name": NAME}`` for a parameter or for one of ``run``,
 ``trial``, ``attempt``.  In a shell command each value is quoted as one word; everywhere else it is inserted as text.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -19,12 +19,12 @@ class Grid:
     Where an axis is conditional and its condition does not hold, its first value stands for all.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, algorithm: str = "grid") -> None:
         endless = [name for name, kind in space.axes.items() if kind.size is None]
         if endless:
             kinds = all_of(sorted({space.axes[name].key for name in endless}))
             raise UsageError(
-                f"search.algorithm: a grid cannot count the values of {all_of(endless)} ({kinds}).",
+                f"search.algorithm: {algorithm} cannot count the values of {all_of(endless)} ({kinds}).",
                 remedy="Use a choice, range, linspace or integer there, or search.algorithm: random.",
             )
         self._space = space
@@ -35,20 +35,19 @@ class Grid:
         self.repetitions = space.repetitions
         self.selective = bool(space.constraints or space.conditional)
 
-    def at(self, number: int, repetition: int) -> dict[str, Any] | None:
+    def at(self, number: int, repetition: int, given: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """``given`` are values that come with the point from elsewhere."""
         if number >= self.size:
             raise Exhausted
         coordinates = {}
         for name, size in self._sizes:
             number, coordinates[name] = divmod(number, size)
         space = self._space
-        point = space.point(coordinates, repetition)
-        if self.selective:
-            if any(coordinates[name] and not space.active(name, point) for name in space.conditional):
+        point = space.point(coordinates, repetition, given)
+        for name in space.conditional:
+            if coordinates[name] and not space.active(name, point):
                 return None
-            if not space.allows(point):
-                return None
-        return point
+        return point if space.allows(point) else None
 
 
 class OneAfterAnother:

@@ -69,6 +69,11 @@ def log_number(kind: LogInteger, share: float) -> int:
     return min(max(value, kind.low), kind.high) - kind.low
 
 
+def _normal_share(value: float) -> float:
+    """The standard normal distribution function, with all its digits far below the mean too."""
+    return math.erfc(-value / math.sqrt(2)) / 2
+
+
 @singledispatch
 def _number(kind: Kind, share: float) -> int:
     assert kind.size is not None
@@ -124,7 +129,7 @@ def _(kind: Normal, share: float) -> float:
 
 @share_below.register
 def _(kind: Normal, value: float) -> float:
-    return STANDARD.cdf((value - kind.mean) / kind.deviation)
+    return _normal_share((value - kind.mean) / kind.deviation)
 
 
 @quantile.register
@@ -134,7 +139,7 @@ def _(kind: LogNormal, share: float) -> float:
 
 @share_below.register
 def _(kind: LogNormal, value: float) -> float:
-    return STANDARD.cdf((math.log(value) - kind.mean) / kind.deviation) if value > 0 else 0.0
+    return _normal_share((math.log(value) - kind.mean) / kind.deviation) if value > 0 else 0.0
 
 
 @quantile.register
@@ -144,7 +149,7 @@ def _(kind: TruncatedNormal, share: float) -> float:
     mirrored = least > 0
     if mirrored:
         least, most, share = -most, -least, 1 - share
-    below, above = STANDARD.cdf(least), STANDARD.cdf(most)
+    below, above = _normal_share(least), _normal_share(most)
     inside = below + (above - below) * share
     value = STANDARD.inv_cdf(inside) if 0 < inside < 1 else (least if inside <= 0 else most)
     return min(max(kind.mean + kind.deviation * (-value if mirrored else value), kind.low), kind.high)
@@ -155,10 +160,10 @@ def _(kind: TruncatedNormal, value: float) -> float:
     least, most = _standard_bounds(kind)
     place = (value - kind.mean) / kind.deviation
     if least > 0:
-        below, above = STANDARD.cdf(-most), STANDARD.cdf(-least)
-        return 1 - (STANDARD.cdf(-place) - below) / (above - below)
-    below, above = STANDARD.cdf(least), STANDARD.cdf(most)
-    return (STANDARD.cdf(place) - below) / (above - below)
+        below, above = _normal_share(-most), _normal_share(-least)
+        return 1 - (_normal_share(-place) - below) / (above - below)
+    below, above = _normal_share(least), _normal_share(most)
+    return (_normal_share(place) - below) / (above - below)
 
 
 def _standard_bounds(kind: TruncatedNormal) -> tuple[float, float]:

@@ -56,8 +56,8 @@ class Space:
         self.conditional = [name for name, kind in self.axes.items() if kind.when is not None]
         self.repetitions = 1
         for kind in repeats.values():
-            self.repetitions *= kind.size or 1
-        self._repeats = {name: Values(kind) for name, kind in repeats.items()}
+            self.repetitions *= kind.repeat
+        self._repeats = {name: kind.repeat for name, kind in repeats.items()}
         known = {*self.parameters, *given}
         graph = {name: kind.reads & known for name, kind in self.parameters.items()}
         order = [name for name in TopologicalSorter(graph).static_order() if name in self.parameters]
@@ -68,10 +68,11 @@ class Space:
 
     def point(self, coordinates: Coordinates, repetition: int = 0, given: Mapping[str, Any] | None = None) -> Point:
         """The values of all parameters.  Raises UsageError where a derived one has none."""
-        values: Point = dict(given or {})
-        repeats = self._repetition(repetition) if self._repeats else {}
+        values: Point = dict(given) if given else {}
+        if self._repeats:
+            coordinates = {**coordinates, **self._repetition(repetition)}
         for name, step in self._steps:
-            values[name] = repeats[name] if name in repeats else step(coordinates, values)
+            values[name] = step(coordinates, values)
         if self._plain:
             return values
         return {**(given or {}), **{name: values[name] for name in self.parameters}}
@@ -88,11 +89,10 @@ class Space:
         when = self.parameters[name].when
         return when is None or all(_among(point[other], wanted) for other, wanted in when.items())
 
-    def _repetition(self, repetition: int) -> dict[str, Any]:
+    def _repetition(self, repetition: int) -> dict[str, int]:
         chosen = {}
-        for name, values in reversed(self._repeats.items()):
-            repetition, index = divmod(repetition, values.size)
-            chosen[name] = values[index]
+        for name, size in reversed(self._repeats.items()):
+            repetition, chosen[name] = divmod(repetition, size)
         return chosen
 
     def _step(self, name: str, kind: Kind) -> Callable[[Coordinates, Point], Any]:

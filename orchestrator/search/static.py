@@ -12,6 +12,7 @@ from orchestrator.search.base import Params, Told
 COUNTED = 20_000
 # After this many refused points in a row there is no hope of another: seconds of work, not hours.
 HOPELESS = 5_000_000
+HOPELESS_ENDLESS = 20_000  # of a source that never ends
 
 
 class Exhausted(Exception):
@@ -45,8 +46,9 @@ class StaticSearch:
 
     def __init__(self, source: Source, trials: int | None = None) -> None:
         self._source = source
-        self._point = -1  # the last point that was asked for, and its number in the source
-        self._number = -1
+        # The last point that was found, its number in the source, and what it is.
+        self._point = self._number = -1
+        self._found: dict[str, Any] = {}
         points = source.size
         if source.selective:
             if self._seek(0) is None:
@@ -72,6 +74,8 @@ class StaticSearch:
         number = self._seek(point) if self._source.selective else point
         if number is None:
             return None
+        if self._source.selective and repetition == 0:
+            return self._found
         try:
             return self._source.at(number, repetition)
         except Exhausted:
@@ -96,14 +100,17 @@ class StaticSearch:
 
     def _next(self, number: int) -> int | None:
         """The first number from this one on that stands for a point."""
-        for candidate in range(number, number + HOPELESS):
+        most = HOPELESS if self._source.size is not None else HOPELESS_ENDLESS
+        for candidate in range(number, number + most):
             try:
-                if self._source.at(candidate, 0) is not None:
-                    return candidate
+                found = self._source.at(candidate, 0)
             except Exhausted:
                 return None
+            if found is not None:
+                self._found = found
+                return candidate
         raise UsageError(
-            f"search.constraints: none of {HOPELESS:,} points in a row satisfies them.", remedy="Loosen one of them."
+            f"search.constraints: none of {most:,} points in a row satisfies them.", remedy="Loosen one of them."
         )
 
     def _count(self) -> int:

@@ -12,6 +12,7 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from orchestrator.spec.problems import did_you_mean, one_of
@@ -73,6 +74,14 @@ def _modulo(left: Any, right: Any) -> Any:
 def _check_bits(bits: int) -> None:
     if bits > MAX_BITS:
         raise OverflowError(f"an integer of more than {MAX_BITS} bits")
+
+
+def _and(left: Term, right: Term) -> Term:
+    return lambda values: left(values) and right(values)
+
+
+def _or(left: Term, right: Term) -> Term:
+    return lambda values: left(values) or right(values)
 
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -174,9 +183,7 @@ class Formula:
                 unary, operand = _UNARY[type(op)], build(node.operand)
                 return lambda values: unary(operand(values))
             case ast.BoolOp(op=op):
-                parts = [build(part) for part in node.values]
-                join = all if isinstance(op, ast.And) else any
-                return lambda values: join(part(values) for part in parts)
+                return reduce(_and if isinstance(op, ast.And) else _or, [build(part) for part in node.values])
             case ast.IfExp():
                 test, then, other = build(node.test), build(node.body), build(node.orelse)
                 return lambda values: then(values) if test(values) else other(values)
@@ -203,6 +210,9 @@ class Formula:
 
     def _compare(self, node: ast.Compare, build: Callable[[ast.expr], Term]) -> Term:
         first = build(node.left)
+        if len(node.ops) == 1:
+            only, last = _COMPARE[type(node.ops[0])], build(node.comparators[0])
+            return lambda values: only(first(values), last(values))
         rest = [(_COMPARE[type(op)], build(other)) for op, other in zip(node.ops, node.comparators, strict=True)]
 
         def compare(values: Values) -> bool:

@@ -147,6 +147,9 @@ def _search(spec: Spec) -> Iterator[Finding]:
             yield Finding(("search", "points", place), message)
     if (adaptive or algorithm in QUASI_RANDOM) and search.trials is None:
         yield Finding(("search", "trials"), f"is missing: {algorithm} has no end of its own", "add trials: 50")
+    if algorithm == "latin_hypercube" and search.constraints:
+        message = "would leave holes in a Latin hypercube"
+        yield Finding(("search", "constraints"), message, "use sobol", on_key=True)
     yield from _metrics(search, adaptive)
     yield from _dimensions(spec)
 

@@ -88,5 +88,5 @@ def test_a_grid_imports_no_numerical_library() -> None:
 
 
 def test_a_grid_over_a_distribution_is_refused_with_its_name_and_a_way_out() -> None:
-    with pytest.raises(UsageError, match=r"count the values of lr \(loguniform\).*random"):
+    with pytest.raises(UsageError, match=r"grid cannot count the values of lr \(loguniform\).*random"):
         make_search(sweep({"lr": {"loguniform": [1e-4, 1]}, "n": [1]}, algorithm="grid"))

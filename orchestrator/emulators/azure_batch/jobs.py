@@ -279,25 +279,34 @@ class Job(Tracked):
 
     # -- ending
 
-    def terminate(self, reason: str | None) -> None:
-        """End the job: running tasks are ended, active ones stay as they are and never run."""
+    def terminate(self, reason: str | None, *, force: bool = False) -> None:
+        """End the job: running tasks are ended, active ones stay as they are and never run.
+
+        Args:
+            force: do not wait for the nodes, nor for their release tasks.
+        """
         if self.state in ("terminating", "completed", "deleting"):
             return
         self.terminate_reason = reason or "UserTerminate"
         self.enter("terminating")
+        self._finishing = force
         self._end_running()
         self._finish_ending()
+        if force:
+            self._complete(self.terminate_reason)
 
-    def delete(self) -> None:
-        """End the job if need be, then forget it with all its tasks."""
+    def delete(self, *, force: bool = False) -> None:
+        """End the job if need be, then forget it with all its tasks; `force` as in `terminate`."""
         was_over = self.state == "completed"
-        self.enter("deleting")
-        if was_over:
-            self._finishing = True
-            self._after_release()
-            return
+        if self.state != "deleting":
+            self.enter("deleting")
+        self._finishing = self._finishing or force or was_over
         self._end_running()
         self._finish_ending()
+        if force:
+            self._forget()
+        elif was_over:
+            self._after_release()
 
     def _end_running(self) -> None:
         for task in list(self.index):
@@ -320,7 +329,7 @@ class Job(Tracked):
 
     def _after_release(self) -> None:
         def done() -> None:
-            if self.state == "deleting":
+            if self.state == "deleting" and self.account.jobs.get(self.key) is self:
                 self._forget()
             elif self.state == "terminating":
                 self._complete(self.terminate_reason)

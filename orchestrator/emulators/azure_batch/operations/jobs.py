@@ -139,7 +139,7 @@ def delete_job(account: Account, call: Call) -> Reply:
     job = _job(account, call)
     if job.state == "deleting" and not call.flag("force"):
         raise BatchFault("JobBeingDeleted")
-    job.delete()
+    job.delete(force=call.flag("force"))
     return Reply(202)
 
 
@@ -197,7 +197,7 @@ def enable_job(account: Account, call: Call) -> Reply:
 def terminate_job(account: Account, call: Call) -> Reply:
     job = _job(account, call)
     _require(job, "active", "disabled", "disabling", "enabling")
-    job.terminate(call.content.get("terminateReason"))
+    job.terminate(call.content.get("terminateReason"), force=call.flag("force"))
     return changed(job, job.url, 202)
 
 

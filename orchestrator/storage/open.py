@@ -32,6 +32,8 @@ def open_store(url: str | None, home: Home) -> ObjectStore:
         return LocalStore(Path(unquote(parts.path)))
     if parts.scheme == "s3":
         return _open_s3(parts.netloc, unquote(parts.path).strip("/"))
+    if parts.scheme == "az":
+        return _open_blob(parts.netloc, unquote(parts.path).strip("/"))
     if not parts.scheme:
         raise InvalidRequest(
             f"{url!r} is no store: it has no scheme.",
@@ -52,6 +54,19 @@ def _open_s3(bucket: str, prefix: str) -> ObjectStore:
     except ModuleNotFoundError as error:
         raise _not_installed(error, "aws") from error
     return S3Store(bucket, prefix)
+
+
+def _open_blob(account: str, path: str) -> ObjectStore:
+    container, _, prefix = path.partition("/")
+    if not account or not container:
+        raise InvalidRequest(
+            "An Azure store needs an account and a container.", remedy="Write it as az://account/container/prefix."
+        )
+    try:
+        from orchestrator.storage.blob import Account, BlobStore
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "azure") from error
+    return BlobStore(Account.from_environment(account), container, prefix)
 
 
 def _not_installed(error: ModuleNotFoundError, extra: str) -> InvalidRequest:

@@ -5,18 +5,19 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from azure.storage.blob import BlobServiceClient
+
+from orchestrator.emulators.azurite import Azurite, find_azurite
+from orchestrator.emulators.childserver import ServerFailed
+from orchestrator.emulators.moto import MotoServer
 
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with MotoServer() as server:
+        yield server.endpoint
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +29,21 @@ def s3_session() -> boto3.Session:
 def bucket(s3_endpoint: str, s3_session: boto3.Session) -> str:
     name = f"bucket-{next(_numbers)}"
     s3_session.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    try:
+        find_azurite()
+    except ServerFailed as error:
+        pytest.skip(str(error))
+    with Azurite() as server:
+        yield server
+
+
+@pytest.fixture
+def container(azurite: Azurite) -> str:
+    name = f"container-{next(_numbers)}"
+    BlobServiceClient.from_connection_string(azurite.connection_string).create_container(name)
     return name

@@ -25,6 +25,10 @@ ALGORITHMS: dict[str, str] = {
     "sobol": "orchestrator.search.quasi:sobol",
     "halton": "orchestrator.search.quasi:halton",
     "latin_hypercube": "orchestrator.search.quasi:latin_hypercube",
+    "tpe": "orchestrator.search.learning:learning",
+    "gp": "orchestrator.search.learning:learning",
+    "cmaes": "orchestrator.search.learning:learning",
+    "nsga2": "orchestrator.search.learning:learning",
 }
 OWN = "orchestrator.search.own:own"
 

@@ -33,13 +33,16 @@ class Draws:
             self.at(0, 0)
 
     def at(self, number: int, repetition: int) -> dict[str, Any]:
+        return self._space.point(self.coordinates(number), repetition)
+
+    def coordinates(self, number: int) -> dict[str, Any]:
+        """Those of the first drawn point that the constraints allow."""
         for attempt in range(ATTEMPTS):
             coordinates = {
                 name: draw(kind, generator(self._seed, number, name, attempt)) for name, kind in self._drawn.items()
             }
-            point = self._space.point(coordinates, repetition)
-            if self._space.allows(point):
-                return point
+            if not self._space.constraints or self._space.allows(self._space.point(coordinates)):
+                return coordinates
         raise UsageError(
             f"search.constraints: none of {ATTEMPTS:,} random points satisfies them.",
             remedy="Loosen one of them, or narrow the parameters to where they hold.",

@@ -77,6 +77,26 @@ class Space:
             return values
         return {**(given or {}), **{name: values[name] for name in self.parameters}}
 
+    def choose(self, choice: Callable[[str, Kind], Any]) -> tuple[dict[str, Any], Point]:
+        """Coordinates chosen one after the other, only for axes that are active and have several values; and the point.
+
+        ``choice`` is called after all that decides whether an axis is active.
+        """
+        values: Point = {}
+        coordinates: dict[str, Any] = dict.fromkeys(self._repeats, 0)
+        for name, step in self._steps:
+            kind = self.parameters[name]
+            if name in self.axes and kind.size != 1 and self.active(name, values):
+                coordinates[name] = choice(name, kind)
+            values[name] = step(coordinates, values)
+        return {name: coordinates[name] for name in self.axes if name in coordinates}, values
+
+    def tied_to(self, name: str) -> dict[str, Choice]:
+        """The parameters whose values come from the same row as this one's."""
+        return {
+            other: kind for other, kind in self.parameters.items() if isinstance(kind, Choice) and kind.tied == name
+        }
+
     def allows(self, point: Mapping[str, Any]) -> bool:
         """Whether every constraint holds.  Raises UsageError where one has no value."""
         try:

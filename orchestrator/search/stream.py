@@ -17,11 +17,14 @@ from numpy.random import PCG64, Generator, SeedSequence
 
 def generator(seed: int, trial: int, name: str, attempt: int = 0) -> Generator:
     """The generator of a parameter in a trial; ``attempt`` counts points that were refused."""
-    label = f"{seed}/{trial}/{attempt}/{name}".encode("utf-8", "surrogatepass")
-    return Generator(PCG64(SeedSequence(int.from_bytes(blake2b(label, digest_size=16).digest(), "big"))))
+    return Generator(PCG64(SeedSequence(_digest(seed, trial, name, attempt))))
 
 
-def derived_seed(seed: int, trial: int, name: str, bits: int = 32) -> int:
-    """A seed for somebody else's generator, by the same rule."""
-    label = f"{seed}/{trial}/0/{name}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(label, digest_size=16).digest(), "big") >> (128 - bits)
+def derived_seed(seed: int, trial: int, name: str, attempt: int = 0) -> int:
+    """A seed of 32 bits for somebody else's generator, by the same rule."""
+    return _digest(seed, trial, name, attempt) >> 96
+
+
+def _digest(seed: int, trial: int, name: str, attempt: int) -> int:
+    label = f"{seed}/{trial}/{attempt}/{name}".encode()
+    return int.from_bytes(blake2b(label, digest_size=16).digest(), "big")

@@ -96,6 +96,8 @@ def _tie(parameters: Mapping[str, Kind], kind: Choice, other: str, path: Path) -
         yield Finding(at, f"'{other}' is no choice", "only choices can be tied")
     elif source.tied is not None and source is not kind:
         yield Finding(at, f"'{other}' is itself tied to '{source.tied}'", f"write tied: {source.tied}")
+    elif source.when != kind.when:
+        yield Finding(at, f"needs the same condition as '{other}'", "give both the same 'when'")
     elif source.size != kind.size:
         yield Finding(at, f"has {kind.size} values, but '{other}' has {source.size}", "make them equally long")
 

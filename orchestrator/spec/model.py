@@ -42,6 +42,7 @@ _IDENTIFIER = re.compile(IDENTIFIER, re.ASCII)
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*", re.ASCII)
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}", re.ASCII)
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*%\s*", re.ASCII)
+_SIGNATURE = re.compile(r"[?&](?:sig|signature|token|password|x-amz-signature|x-amz-security-token)=", re.I)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s][^\s]*|file:///[^\s]*", re.ASCII)
 
 
@@ -205,9 +206,17 @@ def _store_url(value: Any) -> str:
     url = text(value)
     if _URL.fullmatch(url) is None:
         raise wrong(f"{describe(url)} is no URL", "write it like s3://bucket/folder or file:///absolute/folder")
-    authority = url.split("://", 1)[1].split("/", 1)[0]
-    if "?" in url or ("@" in authority and ":" in authority.split("@", 1)[0]):
-        # Not shown: what is wrong with it may be that it holds a secret.
+    if "?" in url:
+        raise wrong("may hold no password and no signature", "give credentials by the environment")
+    return _without_credentials(url)
+
+
+def _without_credentials(value: Any) -> str:
+    """A path or URL that may be written down and shown."""
+    url = text(value)
+    authority = url.partition("://")[2].partition("/")[0]
+    if ":" in authority.rpartition("@")[0] or _SIGNATURE.search(url):
+        # Not shown: what is wrong with it is that it holds a secret.
         raise wrong("may hold no password and no signature", "give credentials by the environment")
     return url
 
@@ -257,7 +266,7 @@ class Model(BaseModel):
 class Input(Model):
     """Data that every trial finds in its working directory."""
 
-    from_: Text = Field(
+    from_: Annotated[str, BeforeValidator(_without_credentials)] = Field(
         alias="from",
         description="A file or folder, relative to the spec's file, or the URL of an object. May hold placeholders.",
         examples=["./data", "s3://bucket/data"],

@@ -8,6 +8,8 @@ from dataclasses import replace
 from orchestrator.spec.problems import Problem, describe, shortened
 from orchestrator.spec.source import Node, Place, Unreadable, read_yaml
 
+_PRIVATE = {"env", "secrets", "storage", "inputs"}
+
 
 def apply(root: Node, overrides: Sequence[str], problems: list[Problem]) -> Node:
     """The tree with every override in its place; what cannot be placed is added to ``problems``."""
@@ -34,8 +36,9 @@ def apply(root: Node, overrides: Sequence[str], problems: list[Problem]) -> Node
 
 def _label(override: str) -> str:
     key = override.partition("=")[0]
-    # A value of env may be what nobody should read over a shoulder.
-    shown = f"{key}=..." if ".env." in f".{key}." or len(override) > 60 else override
+    # What is given here may be what nobody should read over a shoulder.
+    private = not _PRIVATE.isdisjoint(key.split("."))
+    shown = f"{key}=..." if private or len(override) > 60 else override
     return f"--set {shortened(shown, 80)}"
 
 

@@ -176,11 +176,11 @@ def parse_duration(value: Any) -> float:
 
 
 def spelled_duration(seconds: float) -> str:
-    """The shortest spelling in whole units: ``24h``, ``90s``; days only where they are many."""
+    """A spelling in whole units where there is one: ``24h``, ``90s``; days where they are more than one."""
     for unit, length in (("d", SECONDS["d"]), ("h", SECONDS["h"]), ("m", SECONDS["m"])):
         if (seconds >= 2 * length and seconds % length == 0) or (seconds == length and unit != "d"):
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{int(seconds // length)}{unit}"
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds}s"
 
 
 def _some_time(value: Any) -> float:

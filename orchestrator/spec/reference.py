@@ -66,6 +66,7 @@ The search space: a name for each parameter, and its values. Names are letters, 
 | `lr: 0.1` | fixed: a text, number, true, false or null |
 | `hidden: [64, 128]` | a choice |
 | `hidden: {choice: [64, 128]}` | the same |
+| `layers: {fixed: [64, 64]}` | fixed, where the value is itself a list or a mapping |
 """
 
 _MATRIX = """## matrix
@@ -91,33 +92,42 @@ def reference() -> str:
     schema = json_schema()
     definitions = schema["$defs"]
     top = {
-        name: {**field, "description": f"{_described(field, definitions[name.capitalize()])} See [below](#{name})."}
-        if name in _SECTIONS
+        name: {**field, "description": f"{_about(field, definitions)} See [below](#{name})."}
+        if name in (*_SECTIONS, "parameters", "matrix")
         else field
         for name, field in schema["properties"].items()
     }
-    parts = [
-        _INTRODUCTION,
-        "## The top level\n\n" + _table(top, schema["required"]),
-        *(
-            f"## {name}\n\n{section['description']}\n\n" + _table(*_fields(section))
-            for name, section in ((name, definitions[name.capitalize()]) for name in _SECTIONS)
-        ),
-        "### workload.inputs\n\n" + _table(*_fields(definitions["Input"])),
-        "### limits.retries\n\n"
-        + definitions["Retries"]["description"]
-        + "\n\n"
-        + _table(*_fields(definitions["Retries"])),
-        _PARAMETERS + "\n".join(_kinds(definitions)) + "\n",
-        _MATRIX,
-        _PLACEHOLDERS,
-        _SPELLINGS,
-    ]
+    parts = [_INTRODUCTION, "## The top level\n\n" + _table(top, schema["required"])]
+    for name in _SECTIONS:
+        parts += _section(f"## {name}", definitions[name.capitalize()], definitions, name)
+    parts += [_PARAMETERS + "\n".join(_kinds(definitions)) + "\n", _MATRIX, _PLACEHOLDERS, _SPELLINGS]
     return "\n".join(parts)
 
 
-def _fields(definition: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    return definition["properties"], definition.get("required", [])
+def _section(title: str, definition: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:
+    """A definition and, below it, those that its fields refer to."""
+    fields = definition["properties"]
+    description = str(definition["description"]).replace("``", "`").replace(".  ", ". ")
+    yield f"{title}\n\n{description}\n\n" + _table(fields, definition.get("required", []))
+    for name, field in fields.items():
+        for inner in _referred(field):
+            if inner in definitions and inner != "Parameter":
+                rule = definitions[inner]["properties"].get("rule", {}).get("const")
+                below = f"### {path}.{name}" + (f": {rule}" if rule else "")
+                yield from _section(below, definitions[inner], definitions, f"{path}.{name}")
+
+
+def _referred(field: dict[str, Any]) -> list[str]:
+    """The names of the definitions that a field may have for its value or for its items."""
+    branches = [field, field.get("items", {}), *field.get("anyOf", []), *field.get("oneOf", [])]
+    for branch in field.get("anyOf", []):
+        branches += [branch.get("items", {}), *branch.get("oneOf", []), *branch.get("anyOf", [])]
+    return list(dict.fromkeys(one["$ref"].rsplit("/", 1)[1] for one in branches if "$ref" in one))
+
+
+def _about(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    own = field.get("description") or definitions[_referred(field)[0]]["description"]
+    return str(own).split("\n\n")[0]
 
 
 def _table(fields: dict[str, Any], required: list[str]) -> str:
@@ -156,7 +166,7 @@ def _kinds(definitions: dict[str, Any]) -> Iterator[str]:
         field = definition["properties"][key]
         if key not in ("fixed", "choice"):
             example = _yaml({key: field["examples"][0]})
-            yield f"| `{_cell(example)}` | {_cell(_described(field, definition))} |"
+            yield f"| `{_cell(example)}` | {_cell(field['description'])} |"
     shared: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for key, definition in by_key.items():
         for name, field in definition["properties"].items():
@@ -169,11 +179,6 @@ def _kinds(definitions: dict[str, Any]) -> Iterator[str]:
         name = title.split(":", 1)[0]
         of = "every kind" if len(kinds) == len(by_key) else ", ".join(f"`{kind}`" for kind in kinds)
         yield f"| `{name}` | {of} | {_cell(field.get('description', ''))} | {_example(field)} |"
-
-
-def _described(field: dict[str, Any], definition: dict[str, Any]) -> str:
-    own = str(field.get("description", ""))
-    return own or str(definition.get("description", "")).split("\n\n")[0]
 
 
 def _yaml(value: Any) -> str:

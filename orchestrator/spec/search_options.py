@@ -21,12 +21,12 @@ ALGORITHMS = ("grid", "random", "zip", "list", "files", *QUASI_RANDOM, *ADAPTIVE
 # The names that a trial of one file can use in its placeholders.
 FILE_NAMES = ("url", "path", "name", "stem")
 
-_OWN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+OWN_ALGORITHM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def algorithm_name(value: Any) -> str:
     """One of ours, or a user's own as ``module:function``."""
-    if isinstance(value, str) and (value in ALGORITHMS or _OWN.fullmatch(value)):
+    if isinstance(value, str) and (value in ALGORITHMS or OWN_ALGORITHM.fullmatch(value)):
         return value
     hint = did_you_mean(value, ALGORITHMS) or "a function of your own is module:function"
     raise wrong(f"must be {one_of(ALGORITHMS)}, not {describe(value)}", hint)

@@ -33,6 +33,8 @@ _NULL = {"", "~", "null"}
 _BOOL = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
 _CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
+_RESOLVED = _CORE - {"tag:yaml.org,2002:str"}
+
 Path = tuple[str | int, ...]
 
 
@@ -146,9 +148,11 @@ def _line_and_column(text: str, offset: int) -> tuple[int, int]:
 
 def _faulty(text: str, problem: Any, context: Any) -> tuple[int, int]:
     """Line and column of a syntax error: what was left open rather than the end of the text, where it shows."""
-    last = len(text.rstrip().splitlines())
-    mark = context if context is not None and (problem is None or problem.line >= last) else problem
-    return (min(mark.line, max(last - 1, 0)) + 1, mark.column + 1) if mark is not None else (1, 1)
+    end = _line_and_column(text, len(text.rstrip()))
+    if problem is None or (context is not None and (problem.line + 1, problem.column + 1) >= end):
+        problem = context
+    place = (problem.line + 1, problem.column + 1) if problem is not None else (1, 1)
+    return min(place, end)
 
 
 def _advice(text: str, line: int) -> str:
@@ -344,8 +348,9 @@ class _Builder:
 
 def _scalar(event: Any, place: Place) -> Node:
     text: str = event.value
-    plain = event.style is None or event.style == ""
-    if not plain or event.tag == "!" or event.tag == "tag:yaml.org,2002:str":
+    if event.tag in _RESOLVED:
+        return Node(resolve(text), place)
+    if event.style or event.tag:
         return Node(text, place)
     return Node(resolve(text), place, raw=text)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.spec.model import Input, Limits, Pool, Resources, Retries, Search, Spec, Workload
 from orchestrator.spec.parameters import KINDS
 from orchestrator.spec.problems import Severity, all_of, describe, did_you_mean, nearest, shortened
+from orchestrator.spec.stopping import RULES
 
 Path = tuple[str | int, ...]
 
@@ -26,6 +27,11 @@ _MODELS: dict[Path, type[BaseModel]] = {
     **{(name,): model for name, model in SECTIONS.items()},
     ("workload", "inputs"): Input,
     ("limits", "retries"): Retries,
+}
+_UNIONS: dict[Path, Mapping[str, type[BaseModel]]] = {
+    ("parameters", "*"): KINDS,
+    ("search", "grids", "*", "*"): KINDS,
+    ("search", "early_stopping"): RULES,
 }
 _TOP = "the top level"
 
@@ -53,10 +59,21 @@ def typed(data: Mapping[str, Any]) -> tuple[Spec | None, list[Finding]]:
         return None, [_finding(dict(item)) for item in own]
 
 
+def _without_tag(path: Path) -> tuple[Path, type[BaseModel] | None]:
+    """The path as the user wrote it, and which model of a union it led into: pydantic puts that into the path."""
+    for above, models in _UNIONS.items():
+        here = path[: len(above)]
+        if len(path) > len(here) == len(above) and all(
+            step in ("*", own) for step, own in zip(above, here, strict=True)
+        ):
+            model = models.get(str(path[len(above)]))
+            if model is not None:
+                return here + path[len(above) + 1 :], model
+    return path, None
+
+
 def _finding(error: Mapping[str, Any]) -> Finding:
-    path: Path = tuple(error["loc"])
-    if len(path) > 2 and path[0] == "parameters" and path[2] in KINDS:
-        path = path[:2] + path[3:]
+    path, chosen = _without_tag(tuple(error["loc"]))
     kind, given = error["type"], error["input"]
     on_key = bool(path) and path[-1] == "[key]"
     if on_key:
@@ -68,7 +85,7 @@ def _finding(error: Mapping[str, Any]) -> Finding:
     if kind == "extra_forbidden":
         parent, key = path[:-1], path[-1]
         message = f"unknown key '{shortened(str(key))}'"
-        return Finding(parent, message, _where_it_belongs(parent, str(key)), at=path, on_key=True)
+        return Finding(parent, message, _where_it_belongs(chosen or _model_at(parent), str(key)), at=path, on_key=True)
     if kind == "missing":
         return Finding(path, "is missing", _example(path))
     if kind == "list_type":
@@ -90,10 +107,10 @@ def _fields(model: type[BaseModel] | None) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _where_it_belongs(parent: Path, key: str) -> str:
-    here = _fields(_model_at(parent))
+def _where_it_belongs(model: type[BaseModel] | None, key: str) -> str:
+    here = _fields(model)
     models: dict[str, type[BaseModel]] = {_TOP: Spec, **SECTIONS}
-    elsewhere = {name: place for place, model in models.items() for name in _fields(model) if name not in here}
+    elsewhere = {name: place for place, other in models.items() for name in _fields(other) if name not in here}
     if key in elsewhere:
         place = elsewhere[key]
         return f"it belongs on {place}" if place == _TOP else f"it belongs under '{place}'"

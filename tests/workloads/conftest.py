@@ -1,5 +1,6 @@
 """The programs are run as a trial runs them: `python -m NAME.train` in a folder of its own."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -12,6 +13,19 @@ import pytest
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 sys.path.insert(0, str(WORKLOADS))
+
+from trial import run_program  # noqa: E402 (it lies below workloads/)
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """Keras on TensorFlow with one thread, as the programs set it up: it cannot be changed after the first use."""
+    pytest.importorskip("keras")
+    pytest.importorskip("tensorflow")
+    from trial import keras_training
+
+    keras_training.prepare(seed=1, threads=1)
+    return keras_training.keras
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,30 @@ class Ended:
             for name, _, value in (word.partition("=") for word in line.split())
             if value
         }
+
+
+@pytest.fixture
+def program_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """The same without a process of its own, for programs whose imports take seconds."""
+
+    def run(module: str, *arguments: object, in_: str = "work") -> Ended:
+        folder = tmp_path / in_
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("ORCHESTRATE_CHECKPOINT", raising=False)
+        monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            run_program(importlib.import_module(module).main)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return Ended.of(folder, subprocess.CompletedProcess([], code, out, err))
+
+    return run
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from admissions import applicants
 from trial import BadInput
 
 
-def test_logistic_regression_finds_what_scikit_learn_finds(program) -> None:
+def test_logistic_regression_finds_what_scikit_learn_finds(program_here) -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
-    done = program("admissions.train", "--epochs", 2000)
+    done = program_here("admissions.train", "--epochs", 2000)
     assert done.code == 0, done.err
     people, admitted = applicants.draw(2_000, seed=0)
     x = applicants.features(people)
@@ -22,19 +22,19 @@ def test_logistic_regression_finds_what_scikit_learn_finds(program) -> None:
     assert done.card["metrics"]["test_accuracy"] == pytest.approx(reference.score(x[part >= 8], admitted[part >= 8]))
 
 
-def test_the_hidden_layer_learns_and_a_cut_training_ends_with_equal_results(program) -> None:
+def test_the_hidden_layer_learns_and_a_cut_training_ends_with_equal_results(program_here) -> None:
     settings = ("--hidden", 6, "--lr", 3)
-    whole = program("admissions.train", *settings, "--epochs", 60, in_="whole")
-    first = program("admissions.train", *settings, "--epochs", 25, in_="cut")
-    rest = program("admissions.train", *settings, "--epochs", 60, in_="cut")
+    whole = program_here("admissions.train", *settings, "--epochs", 60, in_="whole")
+    first = program_here("admissions.train", *settings, "--epochs", 25, in_="cut")
+    rest = program_here("admissions.train", *settings, "--epochs", 60, in_="cut")
     assert "going on after epoch 25" in rest.out
     assert whole.card == rest.card
     assert whole.card["metrics"]["val_loss"] < first.card["metrics"]["val_loss"]
 
 
-def test_a_training_with_other_settings_is_not_continued(program) -> None:
-    assert program("admissions.train", "--smoke").code == 0
-    other = program("admissions.train", "--smoke", "--lr", 0.5)
+def test_a_training_with_other_settings_is_not_continued(program_here) -> None:
+    assert program_here("admissions.train", "--smoke").code == 0
+    other = program_here("admissions.train", "--smoke", "--lr", 0.5)
     assert other.code == 2
     assert other.err.startswith("error: ")
     assert "lr 1.0, not 0.5" in other.err

@@ -37,8 +37,7 @@ def test_cross_entropy_stays_finite_for_huge_scores() -> None:
     assert np.isfinite(slope).all()
 
 
-def test_the_lstm_and_its_gradients_are_those_of_keras() -> None:
-    keras = pytest.importorskip("keras")
+def test_the_lstm_and_its_gradients_are_those_of_keras(keras) -> None:
     tf = pytest.importorskip("tensorflow")
     ours = Lstm(3, 5, 4, np.random.default_rng(1))
     ours.weights["bias"] += np.random.default_rng(2).normal(0, 0.1, 20)
@@ -68,13 +67,12 @@ def test_an_epoch_sees_every_sample_once_and_another_order_each_time() -> None:
 
 
 @pytest.mark.parametrize(("model", "least"), [("logistic", 0.90), ("mlp", 0.94), ("lstm", 0.90)])
-def test_a_cut_training_ends_with_equal_results_and_good_ones(program, model: str, least: float) -> None:
+def test_a_cut_training_ends_with_equal_results_and_good_ones(program_here, model: str, least: float) -> None:
     pytest.importorskip("sklearn")
     settings = ("--model", model, "--lr", 0.05)
-    one_thread = {"OPENBLAS_NUM_THREADS": "1"}
-    whole = program("from_scratch.train", *settings, "--epochs", 10, in_="whole", env=one_thread)
-    program("from_scratch.train", *settings, "--epochs", 4, in_="cut", env=one_thread)
-    rest = program("from_scratch.train", *settings, "--epochs", 10, in_="cut", env=one_thread)
+    whole = program_here("from_scratch.train", *settings, "--epochs", 10, in_="whole")
+    program_here("from_scratch.train", *settings, "--epochs", 4, in_="cut")
+    rest = program_here("from_scratch.train", *settings, "--epochs", 10, in_="cut")
     assert (whole.code, rest.code) == (0, 0), rest.err
     assert "going on after epoch 4" in rest.out
     assert rest.card == whole.card

@@ -9,22 +9,33 @@ from typing import Any, TypeVar
 import pytest
 from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from orchestrator.emulators.azure_batch import AzureBatchEmulator
 
 from .recorder import Recorder
+from .sdk_contract import differences
 
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
 WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.02
 
 
 def connect(emulator: AzureBatchEmulator, **options: Any) -> BatchClient:
     """A real client that does not retry by itself, so that a test sees every answer."""
     credential = AzureNamedKeyCredential(emulator.account, emulator.key)
     return BatchClient(emulator.endpoint, credential, **{"retry_total": 0, **options})
+
+
+def error_code(problem: HttpResponseError) -> str:
+    """The service's code of an error, also where the SDK has not read the body of a streamed answer."""
+    problem.response.read()
+    body = problem.response.json()
+    assert differences(body, models.BatchError) == []
+    code: str = body["code"]
+    return code
 
 
 def wait_for(ask: Callable[[], T], until: Callable[[T], bool], what: str = "") -> T:
@@ -123,6 +134,23 @@ class Workbench:
             return self.client.pool_exists(pool_id)
         except ResourceNotFoundError:
             return False
+
+    def terminate(self, job_id: str, reason: str = "by the test") -> None:
+        """Terminate a job and wait for its end. The SDK cannot send this request without a body."""
+        options = {"terminateReason": reason}
+        self.client.begin_terminate_job(job_id, options, polling_interval=POLL_SECONDS).result()
+        self.job_until(job_id, "completed")
+
+    def restart(self, pool_id: str, node_id: str, *, reimage: bool = False) -> None:
+        if reimage:
+            poller = self.client.begin_reimage_node(
+                pool_id, node_id, {"nodeReimageOption": "requeue"}, polling_interval=POLL_SECONDS
+            )
+        else:
+            poller = self.client.begin_reboot_node(
+                pool_id, node_id, {"nodeRebootOption": "requeue"}, polling_interval=POLL_SECONDS
+            )
+        poller.result()
 
     def steady(self, pool_id: str) -> models.BatchPool:
         return wait_for(

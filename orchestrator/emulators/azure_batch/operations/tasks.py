@@ -121,7 +121,8 @@ def create_task_collection(account: Account, call: Call) -> Reply:
         {
             "odata.metadata": f"{call.endpoint}/$metadata#taskaddresult",
             "value": [_add_one(account, job, call, spec) for spec in specs],
-        }
+        },
+        headers=version_headers(job),
     )
 
 

@@ -184,7 +184,7 @@ class Driver:
             self._search.tell(told)
             self._note_best(told)
         if self._stopper is not None and self._metric is not None:
-            for value in self._record.metrics(metric=self._metric):
+            for value in self._record.reported(self._metric):
                 self._observe(value.trial, value.step, value.value, value.at)
         facts = self._record.facts()
         self._machine.state.started = facts.get("started")
@@ -468,8 +468,13 @@ class Driver:
                     cancels.append(action)
         if cancels:
             self._cancel(cancels)
-        if submits and self._machine.state.phase is m.RunPhase.WORKING:
+        if not submits:
+            return
+        if self._machine.state.phase is m.RunPhase.WORKING:
             self._submit(submits)
+        else:  # decided before the run was stopped, and now never sent: nothing is to be waited for
+            now = self._clock.now()
+            self._feed_all([m.TaskMissing(action.trial, action.attempt, now) for action in submits])
 
     def _later(self, actions: Iterable[m.Action], error: ProviderError) -> None:
         wait = DEFER_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from orchestrator.engine.machine import Rules
 from orchestrator.errors import UsageError
 from orchestrator.providers.base import Capabilities, Cause, Compute, Estimate, Machine, PoolRequest
 from orchestrator.search import make_search
-from orchestrator.search.base import Search
+from orchestrator.search.base import Search, Told
 from orchestrator.spec.model import Spec
 
 # How many attempts are in flight where the provider queues without a limit and the number of trials is not known.
@@ -37,8 +38,11 @@ class Plan:
         return self.spec.limits.parallel or self.estimate.slots
 
 
-def make_plan(spec: Spec, base: Path, compute: Compute) -> Plan:
-    """Decide everything and refuse what cannot run.  Raises UsageError or the provider's InvalidRequest."""
+def make_plan(spec: Spec, base: Path, compute: Compute, earlier: Sequence[Told] = ()) -> Plan:
+    """Decide everything and refuse what cannot run.  Raises UsageError or the provider's InvalidRequest.
+
+    ``earlier`` are the ended trials of the runs that ``search.warm_start`` names.
+    """
     can = compute.capabilities
     if spec.workload.isolation == "docker" and not can.containers:
         raise UsageError(
@@ -50,7 +54,7 @@ def make_plan(spec: Spec, base: Path, compute: Compute) -> Plan:
             f"The {can.name} provider cannot keep its files in {spec.storage}.",
             remedy=f"It knows: {', '.join(can.stores)}.",
         )
-    search = make_search(spec)
+    search = make_search(spec, base, earlier=earlier)
     estimate = compute.estimate(pool_request(spec, "plan", {}, 0.0), search.size or 0)
     return Plan(spec, base, search, can, estimate, search.size, _most_cost(spec, search.size, estimate))
 

@@ -350,6 +350,12 @@ class Record:
         for trial_, attempt, name, at, step, value in self._db.execute(query, args):
             yield MetricRow(trial_, attempt, name, at, step, float(value))
 
+    def reported(self, metric: str) -> Iterator[MetricRow]:
+        """The values of one metric in the order in which they arrived."""
+        query = "SELECT trial, attempt, metric, at, step, value FROM metrics WHERE metric = ? ORDER BY rowid"
+        for trial, attempt, name, at, step, value in self._db.execute(query, (metric,)):
+            yield MetricRow(trial, attempt, name, at, step, float(value))
+
     def last_metrics(self, trial: int) -> dict[str, float]:
         """What a trial reported last, for one that left no result."""
         return {row.metric: row.value for row in self.metrics(trial)}

@@ -25,8 +25,10 @@ from orchestrator.engine.lock import hold, holder
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
 from orchestrator.engine.record import Record
+from orchestrator.engine.runs import find
 from orchestrator.errors import MachineError, UsageError
 from orchestrator.providers import connect
+from orchestrator.search.base import Told
 from orchestrator.spec.model import Spec
 from orchestrator.storage import bundle
 from orchestrator.storage.base import ObjectStore
@@ -42,9 +44,18 @@ def plan(spec: Spec, base: Path, home: Home) -> Plan:
     """What running this spec would take.  Starts and writes nothing."""
     compute = connect(spec.provider, home, "plan")
     try:
-        return make_plan(spec, base, compute)
+        return make_plan(spec, base, compute, _earlier(spec, home))
     finally:
         compute.close()
+
+
+def _earlier(spec: Spec, home: Home) -> list[Told]:
+    """What the runs that ``search.warm_start`` names have found."""
+    told: list[Told] = []
+    for wanted in spec.search.warm_start:
+        with _opened(home, find(home, wanted)) as record:
+            told += record.told(spec.search.metric)
+    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +158,7 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
         spec = Spec.model_validate(facts["spec"])
         compute = connect(spec.provider, home, run)
         try:
-            plan = make_plan(spec, Path(facts["base"]), compute)
+            plan = make_plan(spec, Path(facts["base"]), compute, _earlier(spec, home))
             store = open_store(facts["store"], home)
             request = replace(pool_request(spec, run, facts["job"], facts["created"]), secrets=secret_values(spec))
             _unpack(store, facts["job"], home, plan)

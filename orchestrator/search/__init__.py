@@ -6,20 +6,29 @@ spec names it, so that a grid pays for no numpy and a random search for no Optun
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.search.base import Params, Search, Told
 
 if TYPE_CHECKING:
+    from orchestrator.search.budget import make_budget
     from orchestrator.search.make import ALGORITHMS, make_search
+    from orchestrator.search.stopping import Stopper, make_stopper
 
-__all__ = ["ALGORITHMS", "Params", "Search", "Told", "make_search"]
+__all__ = ["ALGORITHMS", "Params", "Search", "Stopper", "Told", "make_budget", "make_search", "make_stopper"]
+
+_PLACES = {
+    "ALGORITHMS": "orchestrator.search.make",
+    "Stopper": "orchestrator.search.stopping",
+    "make_budget": "orchestrator.search.budget",
+    "make_search": "orchestrator.search.make",
+    "make_stopper": "orchestrator.search.stopping",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Loaded when asked for: who only reads a record needs the contract and not the specs behind the searches."""
-    if name in ("ALGORITHMS", "make_search"):
-        from orchestrator.search import make
-
-        return getattr(make, name)
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

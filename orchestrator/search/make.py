@@ -30,6 +30,8 @@ ALGORITHMS: dict[str, str] = {
     "cmaes": "orchestrator.search.learning:learning",
     "nsga2": "orchestrator.search.learning:learning",
 }
+# What some of them need and a plain installation lacks.
+PACKAGES = ("optuna", "scipy")
 OWN = "orchestrator.search.own:own"
 
 
@@ -48,7 +50,15 @@ def make_search(
         hint = f"{finding.hint[0].upper()}{finding.hint[1:]}." if finding.hint else ""
         raise UsageError(f"{'.'.join(map(str, finding.path))}: {finding.message}.", remedy=hint)
     module, _, function = (OWN if is_own(spec.algorithm) else ALGORITHMS[spec.algorithm]).partition(":")
-    make: Callable[..., Search] = getattr(import_module(module), function)
+    try:
+        make: Callable[..., Search] = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in PACKAGES:
+            raise
+        raise UsageError(
+            f"search.algorithm: {spec.algorithm} needs the Python package {error.name}, which is not installed.",
+            remedy="Install it: pip install 'orchestrator[search]'.",
+        ) from None
     if "setting" not in inspect.signature(make).parameters:
         return make(spec)
     return make(spec, Setting(Path.cwd() if base is None else base, listing, earlier))

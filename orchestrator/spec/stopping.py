@@ -27,7 +27,8 @@ class Rule(BaseModel):
 class Median(Rule):
     """A trial is given up at a step where its best value so far is worse than the median of the other trials' means.
 
-    The mean of a trial is that of all its values up to this step.  Source: D. Golovin and others, Google Vizier,
+    The mean of a trial is that of all its values up to this step; only trials that reported at this very step count.
+    Source: D. Golovin and others, Google Vizier,
     KDD 2017, section 3.2.2.
     """
 
@@ -38,7 +39,7 @@ class Median(Rule):
         50.0, description="Another percentile in place of the median: 80 gives up what is not among the best fifth."
     )
     trials: Annotated[int, whole_within(1)] = Field(
-        5, description="No trial is given up before so many others have reported up to the same step."
+        5, description="No trial is given up before so many others have reported at the same step."
     )
 
 
@@ -56,6 +57,9 @@ class Halving(Rule):
     first: Annotated[float, number_within(0, above=True)] = Field(1.0, description="The step of the first selection.")
     reduction: Annotated[float, number_within(1, 1000, above=True)] = Field(
         3.0, description="One trial in so many goes on at each selection."
+    )
+    last: Annotated[float, number_within(0, above=True)] | None = Field(
+        None, description="The step at which a trial is complete: no selection is made there or later."
     )
 
 

@@ -1,0 +1,178 @@
+"""A run is created once, with everything that pins it, and driven by whoever comes next."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.engine import session
+from orchestrator.engine.driver import Finished, Progress
+from orchestrator.engine.machine import RunStatus
+from orchestrator.engine.record import Record
+from orchestrator.engine.runs import alive, find, listed
+from orchestrator.errors import InvalidRequest, RunBusy, UsageError
+from orchestrator.spec.model import Spec
+from orchestrator.storage.layout import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "train.sh").write_text('echo "loss=$1"\n')
+    return tmp_path
+
+
+def spec(**changes: Any) -> Spec:
+    data: dict[str, Any] = {
+        "name": "s",
+        "workload": {"code": "code", "command": "sh train.sh {x}", "metrics": {"loss": r"loss=(\S+)"}},
+        "parameters": {"x": {"range": [0, 6]}},
+        "search": {"metric": "loss", "goal": "minimize"},
+        "limits": {"parallel": 2},
+    }
+    for key, value in changes.items():
+        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
+    return Spec.model_validate(data)
+
+
+def create(home: Home, base: Path, **changes: Any) -> session.Created:
+    return session.create(session.plan(spec(**changes), base, home), home)
+
+
+def record(home: Home, run: str) -> Record:
+    return Record.open(home.record(run))
+
+
+def test_a_run_counts_every_trial_and_keeps_its_results(home: Home, code: Path) -> None:
+    run = create(home, code).run
+    seen: list[Finished] = []
+    assert session.drive(run, home, lambda progress, finished: seen.extend(finished)) is RunStatus.SUCCEEDED
+    rows = list(record(home, run).trials())
+    assert [(row.trial, row.state, row.metrics["loss"]) for row in rows] == [
+        (trial, "succeeded", float(trial)) for trial in range(6)
+    ]
+    assert sorted(one.trial for one in seen) == list(range(6))
+    assert not record(home, run).pool_may_exist(run)
+
+
+def test_the_manifest_pins_what_was_run(home: Home, code: Path) -> None:
+    git = ["git", "-C", str(code), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    run = create(home, code, search={"seed": 5}).run
+    manifest = json.loads((home.store / "runs" / run / "manifest.json").read_text())
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert manifest["code"]["git"]["commit"] == commit
+    assert manifest["code"]["git"]["dirty"] is False
+    assert len(manifest["code"]["digest"]) == 64
+    assert (manifest["seed"], manifest["spec"]["name"], manifest["run"]) == (5, "s", run)
+    assert {"orchestrator", "python", "numpy"} <= set(manifest["versions"])
+
+
+def test_the_same_code_is_uploaded_once(home: Home, code: Path) -> None:
+    assert create(home, code).bytes_sent > 0
+    assert create(home, code).bytes_sent == 0
+
+
+def test_what_cannot_run_leaves_nothing_behind(home: Home, code: Path) -> None:
+    with pytest.raises(UsageError, match=r"no provider 'locale'.*Did you mean 'local'"):
+        create(home, code, provider="locale")
+    with pytest.raises(UsageError, match="NO_SUCH_TOKEN"):
+        create(home, code, workload={"secrets": ["NO_SUCH_TOKEN"]})
+    with pytest.raises(InvalidRequest, match="4000"):
+        create(home, code, resources={"cpus": 4000})
+    with pytest.raises(UsageError, match="docker"):
+        create(home, code, workload={"isolation": "docker"})
+    assert not home.path.exists()
+
+
+def test_a_run_without_an_end_is_refused(home: Home, code: Path) -> None:
+    with pytest.raises(UsageError, match="trials"):
+        create(home, code, parameters={"x": {"uniform": [0, 1]}})
+
+
+def test_an_ended_run_is_not_driven_again(home: Home, code: Path) -> None:
+    run = create(home, code).run
+    session.drive(run, home)
+    before = record(home, run).facts()["finished"]
+    assert session.drive(run, home) is RunStatus.SUCCEEDED
+    assert record(home, run).facts()["finished"] == before
+
+
+def test_two_drivers_never_drive_one_run(home: Home, code: Path) -> None:
+    run = create(home, code, workload={"command": "sleep 1; sh train.sh {x}"}).run
+    driver = threading.Thread(target=session.drive, args=(run, home))
+    driver.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not alive(home, run):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with pytest.raises(RunBusy, match=str(os.getpid())):
+            session.drive(run, home)
+    finally:
+        driver.join()
+    assert record(home, run).facts()["status"] == "succeeded"
+
+
+def test_a_detached_run_is_cancelled_in_order(home: Home, code: Path) -> None:
+    run = create(home, code, workload={"command": "test {x} = 0 || sleep 600; sh train.sh {x}"}).run
+    session.detach(run, home)
+    deadline = time.monotonic() + 30
+    while record(home, run).counts().get("succeeded") != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert session.cancel(run, home) is RunStatus.CANCELLED
+    assert not alive(home, run)
+    assert record(home, run).counts()["succeeded"] == 1
+
+
+def test_a_run_over_its_time_is_stopped_and_resumed_without_repeating_what_ended(home: Home, code: Path) -> None:
+    flag = code / "go"
+    command = f"test {{x}} = 0 || test -e {flag} || sleep 600; echo {{x}} >> {code}/log; sh train.sh {{x}}"
+    run = create(home, code, workload={"command": command}, limits={"run_timeout": 2}).run
+    assert session.drive(run, home) is RunStatus.TIMED_OUT
+    flag.touch()
+    assert session.drive(run, home, reopen=True) is RunStatus.SUCCEEDED
+    assert sorted((code / "log").read_text().split()) == [str(trial) for trial in range(6)]
+
+
+def test_money_that_a_machine_costs_is_counted_over_all_lives_of_a_run(home: Home, code: Path) -> None:
+    slow = {"command": "sleep 0.6; sh train.sh {x}"}
+    run = create(home, code, workload=slow, pool={"price": 3600}, limits={"max_cost": 2.0, "grace": 0}).run
+    assert session.drive(run, home) is RunStatus.OVER_BUDGET
+    spent = record(home, run).facts()["cost"]
+    assert spent > 0
+    assert session.drive(run, home, reopen=True) is RunStatus.OVER_BUDGET
+    assert record(home, run).facts()["cost"] >= spent
+
+
+def test_progress_knows_the_best_value_so_far(home: Home, code: Path) -> None:
+    run = create(home, code).run
+    last: list[Progress] = []
+    session.drive(run, home, lambda progress, finished: last.append(progress))
+    best = last[-1].best
+    assert best is not None
+    assert (best.trial, best.value) == (0, 0.0)
+
+
+def test_runs_are_listed_newest_first_and_found_by_a_beginning(home: Home, code: Path) -> None:
+    runs = [create(home, code, name=name).run for name in ("first", "second", "third")]
+    assert [run for run, _ in listed(home)] == runs[::-1]
+    assert find(home, "sec") == runs[1]
+    assert find(home, "last") == runs[2]
+    with pytest.raises(UsageError, match="There is no run 'fourth'"):
+        find(home, "fourth")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from orchestrator.spec.parameters import KINDS
@@ -195,3 +197,8 @@ def _yaml(value: Any) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    # `make docs` writes the page anew.
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

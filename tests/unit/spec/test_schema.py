@@ -109,7 +109,7 @@ def test_a_field_with_a_unit_names_it() -> None:
 
 def test_the_reference_in_the_docs_is_up_to_date() -> None:
     page = Path(ROOT / "docs/spec.md").read_text(encoding="utf-8")
-    again = "python -c \"from orchestrator.spec.reference import reference as r; open('docs/spec.md', 'w').write(r())\""
+    again = "python -m orchestrator.spec.reference docs/spec.md"
     assert page == reference(), f"write it anew: {again}"
 
 

@@ -339,29 +339,36 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def _find_prctl() -> "Optional[Callable[..., int]]":
-    """The system call, or None where Python came without ctypes; found once, since nothing may load after a fork."""
-    try:
-        import ctypes
-
-        return ctypes.CDLL(None).prctl
-    except (ImportError, OSError, AttributeError):
-        return None
-
-
 _prctl = None  # type: Optional[Callable[..., int]]
+
+
+def load_prctl() -> bool:
+    """Find the system call; once, before any fork, since nothing may be loaded after one.
+
+    False where this Python came without ctypes: then processes are neither adopted nor do they die with their parent.
+    """
+    global _prctl
+    if _prctl is None:
+        try:
+            import ctypes
+
+            _prctl = ctypes.CDLL(None).prctl
+        except (ImportError, OSError, AttributeError):
+            return False
+    return True
 
 
 def adopt_orphans() -> bool:
     """Become the parent of every descendant whose own parent ends.  False where this Python cannot ask for it."""
-    global _prctl
-    if _prctl is None:
-        _prctl = _find_prctl()
-    return os.getpid() == 1 or (_prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    loaded = load_prctl()
+    return os.getpid() == 1 or (loaded and _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 def die_with_parent(number: int, parent: int) -> None:
-    """Ask the kernel for this signal when our parent, which is ``parent`` by id, ends; it may have ended already."""
+    """Ask the kernel for this signal when our parent, which is ``parent`` by id, ends; it may have ended already.
+
+    For use between a fork and what follows it; :func:`load_prctl` must have been called before the fork.
+    """
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:
@@ -1427,9 +1434,15 @@ def find_program(name: str, env: "Dict[str, str]") -> str:
 class Transport(object):
     """What a runner needs of an object store.  A subclass each for folders, S3 and Azure's blobs."""
 
+    # True while the program runs: whatever fails then is not repeated at once, but at a later look.
+    hurried = False
+
     def __init__(self, root: str) -> None:
         """``root`` says where the store is, in the transport's own words."""
         self.root = root
+
+    def begin(self, key: str) -> None:
+        """An attempt begins at ``key``: what an earlier try of it left must not be taken for its own."""
 
     def get(self, key: str) -> bytes:
         raise NotImplementedError
@@ -1454,9 +1467,20 @@ class Transport(object):
         """Store a file as a whole."""
         raise NotImplementedError
 
-    def grow(self, key: str, path: str, offset: int) -> int:
-        """Store what a growing file has beyond ``offset``; returns the new offset."""
+    def grow(self, key: str, path: str, offset: int, last: bool) -> int:
+        """Store what a growing file has beyond ``offset``; returns the new offset.
+
+        Called at every look: a transport whose calls cost something does it now and then.  ``last``: it grows no
+        more, so this is repeated until nothing is left.
+        """
         raise NotImplementedError
+
+    def seen(self, name: str, values: "List[Value]", last: bool) -> None:
+        """Let whoever watches the run know what this task has reported; for what it is worth, never an error."""
+
+    def stopping(self, name: str) -> bool:
+        """Whether somebody has asked this task to stop.  Called at every look, like ``grow``."""
+        return False
 
 
 class FileTransport(Transport):
@@ -1490,24 +1514,7 @@ class FileTransport(Transport):
                 os.symlink(blob, place)
 
     def bundle(self, digest: str, work: str) -> None:
-        import tarfile
-
-        with tarfile.open(self.path("bundles/%s.tar" % digest)) as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
-                parts = member.name.split("/")
-                if content is None or member.name.startswith("/") or ".." in parts:
-                    raise Failure(COMMAND, "The code bundle holds '%s', which is no file of it." % member.name)
-                path = os.path.join(work, *parts)
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, member.mode & 0o777)
-                try:
-                    data = content.read(1 << 20)
-                    while data:
-                        write_all(fd, data)
-                        data = content.read(1 << 20)
-                finally:
-                    os.close(fd)
+        unpack_bundle(self.path("bundles/%s.tar" % digest), work)
 
     def checkpoint(self, key: str, folder: str) -> str:
         os.makedirs(self.path(key), exist_ok=True)
@@ -1525,7 +1532,7 @@ class FileTransport(Transport):
         copy_file(path, part)
         os.rename(part, target)
 
-    def grow(self, key: str, path: str, offset: int) -> int:
+    def grow(self, key: str, path: str, offset: int, last: bool) -> int:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -1542,7 +1549,411 @@ class FileTransport(Transport):
             os.close(fd)
 
 
-TRANSPORTS = {"file": FileTransport}  # type: Dict[str, Callable[[str], Transport]]
+def unpack_bundle(path: str, work: str) -> None:
+    """The files of a code bundle, into a folder that is empty."""
+    import tarfile
+
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            parts = member.name.split("/")
+            if content is None or member.name.startswith("/") or ".." in parts:
+                raise Failure(COMMAND, "The code bundle holds '%s', which is no file of it." % member.name)
+            target = os.path.join(work, *parts)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, member.mode & 0o777)
+            try:
+                data = content.read(1 << 20)
+                while data:
+                    write_all(fd, data)
+                    data = content.read(1 << 20)
+            finally:
+                os.close(fd)
+
+
+class AzureTransport(Transport):
+    """Azure's blobs, by signed URLs that are each for one blob and one purpose: no credential is ever here.
+
+    ``root`` is the URL below which the keys are.  The working directory holds ``grants.json``, with the signatures of
+    what all tasks of the run may do; ``ORCHESTRATE_GRANTS`` has those of this attempt.  On a node of Azure Batch what
+    several tasks need (code, inputs) is fetched once and kept in the folder that the node's tasks share.
+    """
+
+    VERSION = "2022-11-02"
+    # Bytes of one block of a large blob, and from where on a blob is sent in blocks.
+    BLOCK, WHOLE = 64 << 20, 128 << 20
+    # Seconds that one call may take, while the program runs and otherwise; that a call which must succeed is repeated;
+    # and the longest pause in between.
+    HURRIED, TIMEOUT, PATIENCE, PAUSE = 10.0, 30.0, 600.0, 20.0
+    # After so many additions to a log they become rarer: a blob takes 50,000 (limit of append blobs).
+    FREQUENT, RARER = 10000, 10
+
+    def __init__(self, root: str) -> None:
+        Transport.__init__(self, root.rstrip("/"))
+        with open("grants.json", "rb") as file:
+            shared = json.loads(file.read().decode("utf-8"))
+        # Taken out of the environment, so that the user's program does not inherit it.
+        own = json.loads(os.environ.pop("ORCHESTRATE_GRANTS"))
+        self._tokens = dict(shared["keys"], **own["keys"])  # type: Dict[str, str]
+        self._outputs = own.get("outputs")
+        self._poll = float(shared["poll"])
+        self._stop, self._stop_tag, self._stop_at = shared["stop"], "", 0.0
+        self._stopped = set()  # type: Set[str]
+        self._feed, self._feed_part, self._feed_at, self._feed_pause = shared["feed"], 0, 0.0, self._poll
+        self._unfed = []  # type: List[str]
+        self._grown = {}  # type: Dict[str, Tuple[float, int]]  # key -> not before, additions so far
+        self._unsure = {}  # type: Dict[str, int]  # key -> bytes of an addition whose answer was lost
+        self._full = set()  # type: Set[str]
+        self._kept = None  # type: Any
+        node = os.environ.get("AZ_BATCH_NODE_SHARED_DIR")
+        self._cache = os.path.join(node, "orchestrate") if node else os.path.abspath("cache")
+        self._gpus = []  # type: List[int]  # locks that last as long as this process
+        if os.environ.get("ORCHESTRATE_GPUS"):
+            os.environ["CUDA_VISIBLE_DEVICES"] = self._claim_gpus(os.environ.pop("ORCHESTRATE_GPUS"))
+
+    # -------------------------------------------------------------------------------------------------- calls
+
+    def _url(self, key: str) -> str:
+        from urllib.parse import quote
+
+        token = self._tokens.get(key)
+        if token is None and "/outputs/" in key:
+            token = self._outputs
+        if token is None:
+            raise Failure(INFRASTRUCTURE, "This task was given no access to '%s'." % key)
+        return "%s/%s?%s" % (self.root, quote(key), token)
+
+    def _call(self, method: str, url: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
+        """One call.  Returns status, headers and body of every answer below 500; OSError for all else."""
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        known = {"x-ms-version": self.VERSION}
+        if data is not None:
+            known["Content-Type"] = "application/octet-stream"
+        known.update(headers or {})
+        request = urllib.request.Request(url, data=data, headers=known, method=method)
+        try:
+            try:
+                answer = urllib.request.urlopen(request, timeout=self.HURRIED if self.hurried else self.TIMEOUT)
+            except urllib.error.HTTPError as error:
+                answer = error
+            try:
+                status, body = answer.getcode(), answer.read()
+                if status >= 500 or status == 429:
+                    raise OSError("the store answered %d" % status)
+                return status, answer.headers, body
+            finally:
+                answer.close()
+        except http.client.HTTPException as error:
+            raise OSError("the store's answer was cut off: %r" % error)
+
+    def _surely(self, method: str, url: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
+        """A call that is repeated until it is answered."""
+        deadline, pause = time.monotonic() + self.PATIENCE, 0.5
+        while True:
+            try:
+                return self._call(method, url, data, headers)
+            except OSError:
+                if self.hurried or time.monotonic() > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, self.PAUSE)
+
+    @staticmethod
+    def _refused(what: str, status: int, headers: "Any") -> OSError:
+        return OSError("%s: the store answered %d %s" % (what, status, headers.get("x-ms-error-code", "")))
+
+    # ------------------------------------------------------------------------------------------------ fetching
+
+    def begin(self, key: str) -> None:
+        status, headers, _ = self._surely("DELETE", self._url(key + "/result.json"))
+        if status not in (202, 404):
+            raise self._refused("the result of an earlier try could not be removed", status, headers)
+
+    def get(self, key: str) -> bytes:
+        status, headers, body = self._surely("GET", self._url(key))
+        if status != 200:
+            raise self._refused(key, status, headers)
+        return body
+
+    def _cached(self, name: str, key: str, sha256: str) -> str:
+        """The path of an object that is kept for the other tasks of this node, and is what its digest says."""
+        import fcntl
+
+        os.makedirs(self._cache, exist_ok=True)
+        path = os.path.join(self._cache, name)
+        lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for fresh in (False, True):
+                if fresh or not os.path.exists(path):
+                    self._fetch(self._url(key), path)
+                if digest_of(path) == sha256:
+                    return path
+        finally:
+            os.close(lock)
+        raise Failure(INFRASTRUCTURE, "The stored object '%s' is not what was stored." % key)
+
+    def _fetch(self, url: str, path: str) -> None:
+        """A whole object into a file."""
+        import shutil
+        import urllib.request
+
+        deadline, pause = time.monotonic() + self.PATIENCE, 0.5
+        while True:
+            try:
+                request = urllib.request.Request(url, headers={"x-ms-version": self.VERSION})
+                with urllib.request.urlopen(request, timeout=self.TIMEOUT) as answer, open(path + ".part", "wb") as out:
+                    shutil.copyfileobj(answer, out, 1 << 20)
+                    expected = answer.headers.get("Content-Length")
+                    if expected is not None and out.tell() != int(expected):
+                        raise OSError("the store's answer was cut off")
+                os.rename(path + ".part", path)
+                return
+            except OSError as error:
+                if getattr(error, "code", 500) in (403, 404) or time.monotonic() > deadline:
+                    raise OSError("%s: %s" % (url.partition("?")[0], error))
+            time.sleep(pause)
+            pause = min(2 * pause, self.PAUSE)
+
+    def bundle(self, digest: str, work: str) -> None:
+        unpack_bundle(self._cached(digest + ".tar", "bundles/%s.tar" % digest, digest), work)
+
+    def bring(self, source: str, target: str) -> None:
+        """Stored inputs are linked to the node's one copy; they are to be read only.  Other URLs are fetched."""
+        if source.startswith(("https://", "http://")):
+            self._fetch(source, target)
+            return
+        if source.split("/")[0] != "blobs":
+            raise Failure(COMMAND, "The input '%s' is neither a stored input nor a URL." % source)
+        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
+            sha256 = file["sha256"]
+            blob = self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
+            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if file["mode"] & 0o100:
+                copy_file(blob, place)
+                os.chmod(place, 0o755)
+            else:
+                os.symlink(blob, place)
+
+    def _claim_gpus(self, wanted: str) -> str:
+        """GPUs of this node that no other task has, for as long as we live; ``wanted`` is ``NEED/TOTAL``."""
+        import fcntl
+
+        need, total = float(wanted.split("/")[0]), int(wanted.split("/")[1])
+        shares = int(1 / need + 1e-9) if need < 1 else 1
+        os.makedirs(self._cache, exist_ok=True)
+        taken = []  # type: List[str]
+        for number in range(total):
+            for share in range(shares):
+                path = os.path.join(self._cache, "gpu-%d-%d.lock" % (number, share))
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(fd)
+                    continue
+                self._gpus.append(fd)
+                taken.append(str(number))
+                if len(taken) >= need:
+                    return ",".join(taken)
+                break
+        raise Failure(INFRASTRUCTURE, "The node has fewer free GPUs than this task was promised.")
+
+    # -------------------------------------------------------------------------------------------- checkpoint
+
+    def checkpoint(self, key: str, folder: str) -> str:
+        import io
+        import tarfile
+
+        os.makedirs(folder, exist_ok=True)
+        status, headers, body = self._surely("GET", self._url(key))
+        if status == 200:
+            with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+                for member in archive.getmembers():
+                    parts = member.name.split("/")
+                    if (member.isreg() or member.isdir()) and not member.name.startswith("/") and ".." not in parts:
+                        archive.extract(member, folder)
+        elif status != 404:
+            raise self._refused(key, status, headers)
+        self._kept = self._state_of(folder)
+        return folder
+
+    @staticmethod
+    def _state_of(folder: str) -> "List[Tuple[str, int, int]]":
+        found = []
+        for root, _, names in os.walk(folder):
+            for name in names:
+                status = os.lstat(os.path.join(root, name))
+                found.append((os.path.join(root, name), status.st_size, status.st_mtime_ns))
+        return sorted(found)
+
+    def keep_checkpoint(self, key: str, folder: str) -> None:
+        """As it is, if it has changed; one that changes while it is read is left for the next time."""
+        import tarfile
+
+        try:
+            state = self._state_of(folder)
+            if state == self._kept:
+                return
+            path = folder + ".tar"
+            with tarfile.open(path, "w") as archive:
+                archive.add(folder, ".")
+            if self._state_of(folder) != state:
+                return
+        except FileNotFoundError:
+            return  # the program replaced a file meanwhile
+        self.put(key, path)
+        self._kept = state
+
+    # ------------------------------------------------------------------------------------------------ storing
+
+    def put(self, key: str, path: str) -> None:
+        import base64
+
+        size = os.path.getsize(path)
+        url = self._url(key)
+        with open(path, "rb") as file:
+            if size <= self.WHOLE:
+                answer = self._surely("PUT", url, file.read(), {"x-ms-blob-type": "BlockBlob"})
+            else:
+                names = []  # type: List[str]
+                data = file.read(self.BLOCK)
+                while data:
+                    name = base64.b64encode(b"%08d" % len(names)).decode()
+                    answer = self._surely("PUT", "%s&comp=block&blockid=%s" % (url, name), data)
+                    if answer[0] != 201:
+                        raise self._refused(key, answer[0], answer[1])
+                    names.append(name)
+                    data = file.read(self.BLOCK)
+                listed = "".join("<Latest>%s</Latest>" % name for name in names)
+                text = '<?xml version="1.0" encoding="utf-8"?><BlockList>%s</BlockList>' % listed
+                answer = self._surely("PUT", url + "&comp=blocklist", text.encode())
+        if answer[0] != 201:
+            raise self._refused(key, answer[0], answer[1])
+
+    def grow(self, key: str, path: str, offset: int, last: bool) -> int:
+        now = time.monotonic()
+        not_before, additions = self._grown.get(key, (0.0, -1))
+        if key in self._full:
+            size = os.path.getsize(path)
+            if last and offset < size:
+                self.put(key, path)
+            return size if last else offset
+        if now < not_before and not last:
+            return offset
+        pause = self._poll * (self.RARER if additions > self.FREQUENT else 1)
+        self._grown[key] = (now + pause, max(additions, 0))
+        url = self._url(key)
+        if additions < 0:
+            # Made anew: what an earlier try on another node has left is not this one's.
+            try:
+                status, headers, _ = self._surely("PUT", url, b"", {"x-ms-blob-type": "AppendBlob"})
+            except OSError:
+                self._grown[key] = (now + pause, -1)
+                raise
+            if status != 201:
+                raise self._refused(key, status, headers)
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                data = file.read(READ_LIMIT)
+        except FileNotFoundError:
+            return offset
+        if not data:
+            return offset
+        return self._append(key, url, data, offset)
+
+    def _append(self, key: str, url: str, data: bytes, offset: int) -> int:
+        unsure = self._unsure.get(key, 0)
+        if unsure:
+            data = data[:unsure]
+        self._unsure[key] = len(data)
+        where = {"x-ms-blob-condition-appendpos": str(offset)}
+        status, headers, _ = self._surely("PUT", url + "&comp=appendblock", data, where)
+        code = headers.get("x-ms-error-code", "")
+        if status == 409 and code == "BlockCountExceedsLimit":
+            self._full.add(key)
+            return offset
+        # The condition fails where an addition had arrived and only its answer was lost.
+        if status != 201 and not (status == 412 and code == "AppendPositionConditionNotMet"):
+            raise self._refused(key, status, headers)
+        del self._unsure[key]
+        not_before, additions = self._grown[key]
+        self._grown[key] = (0.0 if len(data) == READ_LIMIT else not_before, additions + 1)
+        return offset + len(data)
+
+    def seen(self, name: str, values: "List[Value]", last: bool) -> None:
+        row = None  # type: Any
+        for metric, value, step, at in values:
+            if row is None or (row[1], row[2]) != (at, step) or metric in row[3]:
+                if row is not None:
+                    self._unfed.append(json.dumps(row))
+                row = [name, at, step, {}]
+            row[3][metric] = jsonable(value)
+        if row is not None:
+            self._unfed.append(json.dumps(row))
+        now = time.monotonic()
+        if not self._unfed or (now < self._feed_at and not last):
+            return
+        try:
+            self._add_to_feed()
+            self._feed_pause = self._poll
+        except (OSError, Failure):
+            # Too many tasks at once: less often, and not all at the same time.
+            self._feed_pause = min(2 * self._feed_pause * (0.75 + 0.5 * (hash(name) % 100) / 100), 60.0)
+        self._feed_at = now + self._feed_pause
+
+    def _add_to_feed(self) -> None:
+        data = ("\n".join(self._unfed[:1000]) + "\n").encode("utf-8")
+        made = False
+        while "%s%02d.jsonl" % (self._feed, self._feed_part) in self._tokens:
+            url = self._url("%s%02d.jsonl" % (self._feed, self._feed_part))
+            status, headers, _ = self._call("PUT", url + "&comp=appendblock", data)
+            if status == 201:
+                break
+            if status == 404 and not made:
+                made = True
+                self._call("PUT", url, b"", {"x-ms-blob-type": "AppendBlob", "If-None-Match": "*"})
+            elif status == 409 and headers.get("x-ms-error-code") == "BlockCountExceedsLimit":
+                self._feed_part, made = self._feed_part + 1, False
+            else:
+                raise self._refused("the feed", status, headers)
+        del self._unfed[:1000]
+
+    def stopping(self, name: str) -> bool:
+        now = time.monotonic()
+        if now < self._stop_at:
+            return name in self._stopped
+        self._stop_at = now + self._poll
+        try:
+            known = {"If-None-Match": self._stop_tag} if self._stop_tag else {}
+            status, headers, body = self._call("GET", self._url(self._stop), None, known)
+        except OSError:
+            return False
+        if status == 200:
+            self._stop_tag = headers.get("ETag", "")
+            self._stopped = set(json.loads(body.decode("utf-8")))
+        return name in self._stopped
+
+
+def digest_of(path: str) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        data = file.read(1 << 20)
+        while data:
+            digest.update(data)
+            data = file.read(1 << 20)
+    return digest.hexdigest()
+
+
+TRANSPORTS = {"file": FileTransport, "azure": AzureTransport}  # type: Dict[str, Callable[[str], Transport]]
 
 
 # ------------------------------------------------------------------------------------------ in a container
@@ -1564,12 +1975,14 @@ class Container(Place):
         self._beat_at = 0.0
         self._logs = {"stdout.txt": 0, "stderr.txt": 0}
         self._checkpoint = ""
+        self._checkpoint_at = 0.0
 
     def execute(self, wake: Wake) -> "Json":
         """Run the attempt and store all that it leaves, ``result.json`` last; returns the result."""
         os.mkdir(self.folder)
+        self.transport.begin(self._key)
         text = Attempt(self._job, self._task, self.folder, self, wake).run()
-        self._ship(complete=True)
+        self._ship(last=True)
         result = json.loads(text)  # type: Json
         if self._checkpoint:
             self.transport.keep_checkpoint(checkpoint_key(self._job["run"], self._task["trial"]), self._checkpoint)
@@ -1589,32 +2002,50 @@ class Container(Place):
     def checkpoint(self, trial: int) -> str:
         folder = os.path.join(self._scratch, "checkpoint")
         self._checkpoint = self.transport.checkpoint(checkpoint_key(self._job["run"], trial), folder)
+        self._checkpoint_at = time.monotonic() + self._interval
         return self._checkpoint
+
+    def seen(self, values: "List[Value]", wait: bool) -> bool:
+        self.transport.seen(self._task["name"], values, wait)
+        return True
 
     def look(self, attempt: Attempt) -> "Optional[Stop]":
         import signal
 
-        now = time.monotonic()
-        self._ship(complete=False)
-        if now >= self._beat_at:
-            self._beat_at = now + self._interval
-            beat = {"version": VERSION, "at": time.time(), "memory": attempt.memory, "peak_memory": attempt.peak}
-            path = os.path.join(self.folder, "heartbeat.json")
-            replace_file(path, strict_json(beat).encode("utf-8"))
-            self.transport.put(self._key + "/heartbeat.json", path)
+        self.transport.hurried = True
+        try:
+            self._ship(last=False)
+            self._beat(attempt, time.monotonic())
+        except OSError:
+            pass  # the store could not be reached: at a later look, and for sure at the end
+        finally:
+            self.transport.hurried = False
+        if self.transport.stopping(self._task["name"]):
+            return Stop(CANCELLED, "The run has asked for its end.")
         if signal.SIGTERM in attempt.wake.caught:
             attempt.wake.caught.discard(signal.SIGTERM)
             # Whoever asked us to cancel knows that; for everyone else the machine is being taken away.
             return Stop(PREEMPTED, "The runner was told to end by SIGTERM.")
         return None
 
-    def _ship(self, complete: bool) -> None:
+    def _beat(self, attempt: Attempt, now: float) -> None:
+        if now >= self._beat_at:
+            self._beat_at = now + self._interval
+            beat = {"version": VERSION, "at": time.time(), "memory": attempt.memory, "peak_memory": attempt.peak}
+            path = os.path.join(self.folder, "heartbeat.json")
+            replace_file(path, strict_json(beat).encode("utf-8"))
+            self.transport.put(self._key + "/heartbeat.json", path)
+        if self._checkpoint and now >= self._checkpoint_at:
+            self._checkpoint_at = now + self._interval
+            self.transport.keep_checkpoint(checkpoint_key(self._job["run"], self._task["trial"]), self._checkpoint)
+
+    def _ship(self, last: bool) -> None:
         for name, offset in self._logs.items():
             path = os.path.join(self.folder, name)
             while True:
-                reached = self.transport.grow("%s/%s" % (self._key, name), path, offset)
+                reached = self.transport.grow("%s/%s" % (self._key, name), path, offset, last)
                 self._logs[name], before, offset = reached, offset, reached
-                if reached == before or not complete:
+                if reached == before or not last:
                     break
 
 
@@ -1633,13 +2064,19 @@ def main(arguments: "Optional[Sequence[str]]" = None) -> int:
     task.add_argument("--task", metavar="FILE", help="a file on this machine with the task")
     task.add_argument("--tasks", metavar="KEY", help="key of an object with a task a line, see --index")
     parser.add_argument("--index", type=int, default=0, help="which line of --tasks, from 0")
-    parser.add_argument("--scratch", metavar="FOLDER", help="where to work (default: a new temporary folder)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--scratch", metavar="FOLDER", help="where to make a folder to work in (default: temporary)")
+    where.add_argument("--folder", metavar="FOLDER", help="the folder to work in; it must not exist")
     parser.add_argument("--heartbeat", type=float, default=15.0, metavar="SECONDS")
     options = parser.parse_args(arguments)
 
     wake = Wake([signal.SIGTERM])
     adopt_orphans()
-    scratch = tempfile.mkdtemp(prefix="orchestrate-", dir=options.scratch)
+    if options.folder:
+        scratch = os.path.abspath(options.folder)
+        os.mkdir(scratch)
+    else:
+        scratch = tempfile.mkdtemp(prefix="orchestrate-", dir=options.scratch)
     try:
         transport = TRANSPORTS[options.transport](options.store)
         job = json.loads(transport.get(options.job).decode("utf-8"))

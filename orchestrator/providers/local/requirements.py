@@ -86,6 +86,7 @@ class Preparation:
         with self.log.open("ab") as log:
             # Dies with this thread, which waits for it and so dies only with the driver.
             parent = os.getpid()
+            runner.load_prctl()
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

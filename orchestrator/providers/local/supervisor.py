@@ -27,6 +27,7 @@ DRIVER_GONE, SLOT_LOST = 0, 3
 def main(channel: int) -> NoReturn:
     """Run slots until the driver goes or one of them dies."""
     os.set_blocking(channel, False)
+    os.set_inheritable(channel, False)  # it came through an exec, and trials must not have it
     runner.adopt_orphans()
     wake = runner.Wake([])
     lines = _Lines(wake)

@@ -110,6 +110,15 @@ def test_a_program_that_never_stops_forking_ends_with_its_trial(pool: Pool) -> N
     assert [pid for slot in children(pool.supervisor) for pid in descendants(slot)] == []
 
 
+def test_a_process_that_changes_its_id_all_the_time_ends_with_its_trial(pool: Pool, pids: Path) -> None:
+    # Bounded on purpose: one process at a time, for some seconds.
+    hop = "for _ in range(5000):\n if os.fork(): os._exit(0)\n os.setsid()"
+    pool.start([sys.executable, "-I", "-S", "-c", f"import os\nopen({str(pids)!r}, 'w').write('1\\n')\n{hop}"])
+    assert pool.one()["cause"] is None
+    assert pids.exists()
+    assert [pid for slot in children(pool.supervisor) for pid in descendants(slot)] == []
+
+
 def test_deleting_the_pool_ends_all_at_once(pool: Pool, family: str, pids: Path) -> None:
     pool.start(f"{family} forget stay", grace=1000.0)
     pool.submit(0, 1)
@@ -211,17 +220,30 @@ def test_the_driver_and_the_supervisor_may_be_killed_at_once(
     are_gone(family)
 
 
+def has_forgotten(pid: int) -> bool:
+    """Whether it lives and has no environment any more."""
+    try:
+        return alive(pid) and not Path("/proc", str(pid), "environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def end(pids: list[int]) -> None:
+    for pid in filter(alive, pids):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_when_all_of_ours_are_killed_the_rest_is_found_when_the_run_goes_on(
     driver: subprocess.Popen[str], home: Home, pids: Path
 ) -> None:
     supervisor = supervisor_of(driver)
-    slots = children(supervisor)
     living = pids_in(pids, 2 * ALL)
+    slots = children(supervisor)
     kill_at_once([driver.pid, supervisor, *slots])
     strays = list(LocalCompute(home, "run-1").owned())
     assert strays, "the daemons should have survived, or this shows nothing"
     assert {stray.run for stray in strays} == {"run-1"}
-    forgetful = {pid for pid in living if alive(pid) and not Path(f"/proc/{pid}/environ").read_bytes()}
+    forgetful = [pid for pid in living if has_forgotten(pid)]
     try:
         pool = Pool(home).start("true")
         assert pool.one()["cause"] is None
@@ -230,16 +252,15 @@ def test_when_all_of_ours_are_killed_the_rest_is_found_when_the_run_goes_on(
         # Those who have forgotten who they are cannot be told from a user's own by then.
         are_gone([pid for pid in living if pid not in forgetful])
     finally:
-        for pid in forgetful:
-            os.kill(pid, signal.SIGKILL)
+        end(forgetful)
 
 
 def test_when_all_of_ours_are_killed_the_rest_can_be_reclaimed(
     driver: subprocess.Popen[str], home: Home, pids: Path
 ) -> None:
     supervisor = supervisor_of(driver)
-    slots = children(supervisor)
     living = pids_in(pids, 2 * ALL)
+    slots = children(supervisor)
     kill_at_once([driver.pid, supervisor, *slots])
     driver.wait()
     other = LocalCompute(home, "other-run")
@@ -250,10 +271,9 @@ def test_when_all_of_ours_are_killed_the_rest_can_be_reclaimed(
         other.reclaim(stray)
         other.reclaim(stray)
     assert list(other.owned()) == []
-    for pid in living:
-        if alive(pid):
-            assert Path(f"/proc/{pid}/environ").read_bytes() == b""
-            os.kill(pid, signal.SIGKILL)
+    left = [pid for pid in living if alive(pid)]
+    assert all(map(has_forgotten, left))
+    end(left)
 
 
 def test_the_programs_themselves_die_by_the_kernel_when_all_of_ours_are_killed(home: Home, tmp_path: Path) -> None:
@@ -266,8 +286,8 @@ def test_the_programs_themselves_die_by_the_kernel_when_all_of_ours_are_killed(h
         text=True,
     ) as driver:
         supervisor = supervisor_of(driver)
-        slots = children(supervisor)
         living = pids_in(tmp_path / "pids", 2)
+        slots = children(supervisor)
         kill_at_once([driver.pid, supervisor, *slots])
         are_gone(living)
 

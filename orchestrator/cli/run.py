@@ -16,7 +16,7 @@ from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, secret_values
 from orchestrator.errors import UsageError
 from orchestrator.results.words import count, money
-from orchestrator.spec.load import Loaded, load
+from orchestrator.spec.load import load
 
 
 @click.command("run", cls=Command)
@@ -38,6 +38,7 @@ def command(
     them. `orchestrate resume` goes on with a run that was stopped or killed.
     """
     from orchestrator.cli.driving import EXIT_CODES, drive
+    from orchestrator.cli.failure import INTERRUPTED
 
     loaded = load(spec, with_provider(provider, overrides))
     if detach and len(loaded.specs) > 1:
@@ -52,7 +53,9 @@ def command(
         for warning in plan.estimate.warnings:
             warn(warning)
         app.secrets += tuple(secret_values(plan.spec).values())
-    confirm(plans, yes)
+    if not (yes or agreed(plans)):
+        say("Nothing was started.")
+        return INTERRUPTED
     codes: list[int] = []
     runs: list[str] = []
     for plan in plans:
@@ -98,10 +101,10 @@ def terms(plan: Plan) -> list[str]:
     return facts
 
 
-def confirm(plans: Sequence[Plan], yes: bool) -> None:
-    """Nothing that may cost money starts unasked.  Raises UsageError where nobody can be asked, Abort for a no."""
-    if yes or all(plan.cost == 0 for plan in plans):
-        return
+def agreed(plans: Sequence[Plan]) -> bool:
+    """Nothing that may cost money starts unasked.  Raises UsageError where nobody can be asked."""
+    if all(plan.cost == 0 for plan in plans):
+        return True
     bounded = [plan.cost for plan in plans if plan.cost is not None]
     if len(bounded) == len(plans):
         most = f"may cost up to {money(sum(bounded))}"
@@ -111,7 +114,7 @@ def confirm(plans: Sequence[Plan], yes: bool) -> None:
         raise UsageError(f"This run {most}, and there is no terminal to ask on.", remedy="Say --yes to start it.")
     for plan in plans:
         say(f"{bold(plan.spec.name)}  {', '.join(terms(plan))}")
-    click.confirm(f"This run {most}. Start it?", abort=True, err=True)
+    return click.confirm(f"This run {most}. Start it?", err=True)
 
 
 def finish(app: App, run: str, as_json: bool) -> None:
@@ -124,6 +127,3 @@ def finish(app: App, run: str, as_json: bool) -> None:
             show(summary(seen, ranked))
         else:
             show_end(seen, ranked)
-
-
-__all__ = ["Loaded", "command", "confirm", "finish", "with_provider"]

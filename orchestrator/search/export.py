@@ -1,0 +1,106 @@
+"""A run as an Optuna study, so that Optuna's own tools (``optuna-dashboard``) open it."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from orchestrator.errors import UsageError
+from orchestrator.search.base import Told
+from orchestrator.search.space import Space
+from orchestrator.spec.distributions import LogUniform
+from orchestrator.spec.finite import Integer, LogInteger
+from orchestrator.spec.kind import Kind
+from orchestrator.spec.model import Spec
+
+# From the number of a trial to its reports of the metric: steps and values.
+Reports = Callable[[int], Iterable[tuple[float, float]]]
+
+
+def export_study(spec: Spec, name: str, ended: Iterable[Told], storage: str, reports: Reports | None = None) -> int:
+    """Write the ended trials of a run into an Optuna storage; returns how many.
+
+    ``storage`` is a URL of Optuna's, such as ``sqlite:///study.db``.  A study of this name must not be there yet.
+    Trials keep their order, and their numbers as the attribute ``trial``.  Raises UsageError.
+    """
+    goals = dict(spec.search.goals) or ({spec.search.metric: spec.search.goal} if spec.search.metric else {})
+    if not goals:
+        raise UsageError("A study needs a value for each trial.", remedy="Name it: search.metric.")
+    trials = list(ended)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(study_name=name, storage=storage, directions=list(goals.values()))
+    except optuna.exceptions.DuplicatedStudyError:
+        raise UsageError(f"{storage} holds a study '{name}' already.", remedy="Give another name or file.") from None
+    finally:
+        optuna.logging.set_verbosity(before)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental in Optuna since 2023
+        study.set_metric_names(list(goals))
+    space = Space(spec.parameters)
+    known = {
+        key: _distribution(kind, [told.params[key] for told in trials if told.params.get(key) is not None])
+        for key, kind in space.axes.items()
+        if kind.size != 1
+    }
+    study.add_trials([_trial(told, space, known, list(goals), reports) for told in trials])
+    return len(trials)
+
+
+def _trial(
+    told: Told, space: Space, known: Mapping[str, BaseDistribution], goals: list[str], reports: Reports | None
+) -> FrozenTrial:
+    values = [told.metrics.get(goal) for goal in goals]
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    state = TrialState.FAIL
+    if told.state == "succeeded" and len(finite) == len(goals):
+        state = TrialState.COMPLETE
+    elif told.state == "pruned":
+        state = TrialState.PRUNED
+    own = {
+        key: told.params[key] for key in known if told.params.get(key) is not None and space.active(key, told.params)
+    }
+    others = {key: value for key, value in told.params.items() if key not in own}
+    single = len(goals) == 1
+    return create_trial(
+        state=state,
+        params={key: _shown(value) if _categorical(known[key]) else value for key, value in own.items()},
+        distributions={key: known[key] for key in own},
+        values=finite if state is TrialState.COMPLETE else None,
+        user_attrs={"trial": told.trial, "state": told.state, **others, **told.metrics},
+        # Optuna's steps are whole numbers.
+        intermediate_values={round(step): value for step, value in reports(told.trial)} if reports and single else {},
+    )
+
+
+def _categorical(distribution: BaseDistribution) -> bool:
+    return isinstance(distribution, CategoricalDistribution)
+
+
+def _distribution(kind: Kind, found: list[Any]) -> BaseDistribution:
+    """A distribution of the values themselves, as a person reads them."""
+    if isinstance(kind, Integer):
+        return IntDistribution(kind.low, kind.low + kind.step * (kind.size - 1), step=kind.step)
+    if isinstance(kind, LogInteger):
+        return IntDistribution(kind.low, kind.high, log=True)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
+    if kind.size is not None and (not numbers or not found or kind.key == "choice"):
+        values = [kind.value_at(index) for index in range(kind.size)] if kind.size <= 10_000 else found
+        return CategoricalDistribution(list(dict.fromkeys(_shown(value) for value in values)))
+    low, high = min(found, default=0.0), max(found, default=1.0)
+    bounds = getattr(kind, "low", -math.inf), getattr(kind, "high", math.inf)
+    low, high = (bound if math.isfinite(bound) else seen for bound, seen in zip(bounds, (low, high), strict=True))
+    return FloatDistribution(low, high, log=isinstance(kind, LogUniform))
+
+
+def _shown(value: Any) -> Any:
+    """What Optuna takes for a category."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

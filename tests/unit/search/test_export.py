@@ -1,0 +1,62 @@
+"""Runs as Optuna studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.search import Told, make_search
+from orchestrator.search.export import export_study
+
+from .spaces import sweep
+from .test_learning import CONDITIONAL, learning, one_after_another
+from .test_learning import told as as_told
+
+
+def test_a_study_holds_every_trial_with_its_values_state_and_curve(tmp_path: Path) -> None:
+    spec = learning(space=CONDITIONAL)
+    asked = one_after_another(make_search(spec), 12)
+    ended = [as_told(n, point, ("succeeded", "pruned", "failed")[n % 3]) for n, point in enumerate(asked)]
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    written = export_study(spec, "sweep-1", ended, url, lambda trial: [(1, 5.0), (2, 4.0 + trial)])
+    assert written == 12
+    study = optuna.load_study(study_name="sweep-1", storage=url)
+    assert study.direction.name == "MINIMIZE"
+    assert study.metric_names == ["loss"]
+    assert [trial.state.name for trial in study.trials[:3]] == ["COMPLETE", "PRUNED", "FAIL"]
+    best = min((told for told in ended if told.state == "succeeded"), key=lambda told: told.value or 0)
+    assert study.best_value == best.value
+    assert study.best_trial.user_attrs["trial"] == best.trial
+    for trial, point in zip(study.trials, asked, strict=True):
+        assert {"x", "lr", "layers", "units", "noise", "optimizer"} <= set(trial.params)
+        assert trial.params["x"] == point["x"]
+        assert trial.params["optimizer"] in ("sgd", "adam", "[1, 2]")
+        assert ("momentum" in trial.params) == (point["optimizer"] == "sgd")
+        assert trial.user_attrs["double"] == point["double"]
+        assert trial.intermediate_values == {1: 5.0, 2: 4.0 + trial.number}
+    with pytest.raises(UsageError, match="already"):
+        export_study(spec, "sweep-1", ended, url)
+
+
+def test_a_study_of_a_grid_can_be_exported_too(tmp_path: Path) -> None:
+    spec = sweep(
+        {"a": {"range": [0.0, 1.0, 0.25]}, "n": {"normal": [0, 1]}, "b": [True, None], "c": {"permutations": [1, 2]}},
+        algorithm="random",
+        trials=20,
+        metric="m",
+    )
+    search = make_search(spec)
+    ended = [Told(n, search.ask(n) or {}, "succeeded", float(n), {"m": float(n)}) for n in range(20)]
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    export_study(spec, "grid", ended, url)
+    study = optuna.load_study(study_name="grid", storage=url)
+    assert study.best_value == 19
+    assert len(study.trials) == 20
+
+
+def test_a_run_without_a_metric_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"search\.metric"):
+        export_study(sweep({"a": [1]}), "x", [], f"sqlite:///{tmp_path / 'study.db'}")

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.engine import machine as m
 from orchestrator.engine.clock import Clock
@@ -32,6 +32,9 @@ from orchestrator.providers.base import (
 from orchestrator.search.base import Search, Told
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import RunKeys
+
+if TYPE_CHECKING:
+    from orchestrator.search.stopping import Stopper
 
 # A complete listing is taken when nothing has been heard for so long, in case an event was lost, in seconds.
 RESYNC_SECONDS = 300.0
@@ -97,14 +100,6 @@ class Progress:
 
 class Observer(Protocol):
     def __call__(self, progress: Progress, finished: list[Finished]) -> None: ...
-
-
-class Stopper(Protocol):
-    """Early stopping: sees every value of the search's metric, says why a trial should be given up, or None."""
-
-    def observe(self, trial: int, step: float, value: float) -> str | None: ...
-
-    def ended(self, trial: int) -> None: ...
 
 
 class Driver:
@@ -181,8 +176,7 @@ class Driver:
         for row in self._record.trials():
             self._search.replay(row.trial, row.params)
         for told in self._record.told(self._metric):
-            self._search.tell(told)
-            self._note_best(told)
+            self._told(told)
         if self._stopper is not None and self._metric is not None:
             for value in self._record.reported(self._metric):
                 self._observe(value.trial, value.step, value.value, value.at)
@@ -392,15 +386,18 @@ class Driver:
             return
         params = self._record.params(action.trial) or {}
         value = finite(outcome.metrics.get(self._metric or ""))
-        told = Told(action.trial, params, action.state, value, outcome.metrics)
-        self._search.tell(told)
+        self._told(Told(action.trial, params, action.state, value, outcome.metrics))
         if self._stopper is not None:
             self._stopper.ended(action.trial)
-        self._note_best(told)
         self._finished.append(Finished(action.trial, action.state, params, value, action.reason, outcome.seconds))
-        reached = self._goal_met(told) if self._goal_met is not None else None
-        if reached is not None:
-            self._stop = self._stop or m.StopRun(m.RunStatus.SUCCEEDED, reached, self._clock.now())
+
+    def _told(self, told: Told) -> None:
+        """Whoever learns from results learns this one."""
+        self._search.tell(told)
+        self._note_best(told)
+        enough = self._goal_met(told) if self._goal_met is not None else None
+        if enough is not None:
+            self._stop = self._stop or m.StopRun(m.RunStatus.SUCCEEDED, enough, self._clock.now())
 
     def _metrics(self, metrics: list[tuple[int, int, MetricSeen]]) -> None:
         if not metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def job_document(
         "env": {name: template.compile(text).to_json() for name, text in work.env.items()},
         "secrets": list(work.secrets),
         "inputs": [
-            {"from": template.compile(place(item.from_, base)).to_json(), "to": template.compile(item.to).to_json()}
+            {"from": _source(item.from_, base).to_json(), "to": template.compile(item.to).to_json()}
             for item in work.inputs
         ],
         "outputs": [template.compile(pattern).to_json() for pattern in [*work.outputs, *_executed(work)]],
@@ -59,6 +60,10 @@ def _executed(work: Workload) -> list[str]:
     return [] if work.notebook is None else [executed(work.notebook)]
 
 
-def place(text: str, base: Path) -> str:
-    """A path of the spec as an absolute one; a URL stays as it is."""
-    return text if "://" in text else str(base / text)
+def _source(text: str, base: Path) -> template.Template:
+    """A path of the spec as an absolute one, whatever is in the folder's name; a URL stays as it is."""
+    if "://" in text:
+        return template.compile(text)
+    if text.startswith("~"):
+        return template.compile(os.path.expanduser(text))
+    return template.compile(text) if text.startswith("/") else template.compile(text).after(f"{base}/")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from fractions import Fraction
 
 from orchestrator.providers.base import Cause, Ended, Phase, PoolState
 
@@ -66,7 +67,7 @@ class Rules:
     keep_places: bool = False
     retries: Mapping[Cause, int] = field(default_factory=dict)
     max_failures: int | None = None
-    max_failures_share: float | None = None
+    max_failures_share: Fraction | None = None
     timeout: float | None = None
     run_timeout: float | None = None
     max_cost: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from orchestrator.engine.machine import Rules
@@ -101,7 +102,7 @@ def rules(plan: Plan) -> Rules:
             Cause.TIMEOUT: retries.timeout,
         },
         max_failures=failures if isinstance(failures, int) else None,
-        max_failures_share=float(failures[:-1]) / 100 if isinstance(failures, str) else None,
+        max_failures_share=Fraction(failures[:-1]) / 100 if isinstance(failures, str) else None,
         timeout=limits.timeout,
         run_timeout=run_timeout,
         max_cost=limits.max_cost,

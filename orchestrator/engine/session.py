@@ -13,10 +13,11 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.clock import SystemClock
 from orchestrator.engine.driver import Driver, Observer
@@ -35,6 +36,9 @@ from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import Home, RunKeys
 from orchestrator.storage.open import open_store
 from orchestrator.version import __version__
+
+if TYPE_CHECKING:
+    from orchestrator.search.stopping import Stopper
 
 # Letters and digits that are not mistaken for one another.
 _ID_ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
@@ -173,11 +177,29 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 metric=spec.search.metric,
                 maximize=spec.search.goal == "maximize",
                 observer=observer,
+                stopper=_stopper(spec),
+                goal_met=_budget(spec),
             )
             with _signals(driver):
                 return driver.run()
         finally:
             compute.close()
+
+
+def _stopper(spec: Spec) -> Stopper | None:
+    if spec.search.early_stopping is None:
+        return None
+    from orchestrator.search.stopping import make_stopper
+
+    return make_stopper(spec)
+
+
+def _budget(spec: Spec) -> Callable[[Told], str | None] | None:
+    if spec.search.target is None and spec.search.patience is None:
+        return None
+    from orchestrator.search.budget import make_budget
+
+    return make_budget(spec)
 
 
 def _unpack(store: ObjectStore, job: dict[str, Any], home: Home, plan: Plan) -> None:

@@ -138,7 +138,7 @@ def _read_by_others(data: Data) -> set[str]:
 
 def _known_names(name: str, parameters: list[str]) -> str:
     near = did_you_mean(name, [*parameters, *BUILTIN_NAMES])
-    literal = f"write {{{{{name}}}}} if the braces are meant as they stand"
+    literal = f"write \\{{{name}}} if the braces are meant as they stand"
     if near:
         return near
     if not parameters or len(parameters) > 12:

@@ -53,7 +53,7 @@ arithmetic: `--name {name}`, not `--name "{name}"`. In a text that goes on, end 
 `'{"lr": '{lr}'}'`. A command that is a list is started without a shell, and values are inserted as they are.
 
 Only a name in single braces is a placeholder. All other braces stay what they are: `${HOME}`, `{"a": 1}`, `{1..3}`,
-`{{.Names}}`, `awk '{print $1}'`. For a literal `{name}` write `{{name}}`.
+`{{name}}`, `awk '{print $1}'`. For a literal `{name}` write `\\{name}`.
 
 A placeholder that is no parameter is an error. A parameter that nothing names is a warning: a program finds all
 parameters in the variables `PARAM_<name>` and in the JSON file that `ORCHESTRATE_PARAMS` names.

@@ -1,8 +1,8 @@
 """Texts with placeholders: ``--lr {lr}``.
 
 Only an identifier in braces is a placeholder.  All other braces are literal: ``${HOME}``, ``{"a": 1}``,
-``{1..3}``, ``{}``, ``{{.Names}}``.  Doubled braces around an identifier stand for single ones: ``{{name}}`` is the
-text ``{name}``, and ``{{{name}}}`` the value in braces.
+``{1..3}``, ``{}``, ``{{name}}``.  For the text ``{name}`` write ``\\{name}``: the shell removes the backslash itself, and
+everywhere else :func:`compile` does.
 
 In a shell command each value is inserted as one quoted word.  That is safe only where the shell expects a word,
 so :func:`compile_shell` follows the shell's own quoting around each placeholder and refuses one that stands inside
@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+_BACKSLASHED = re.compile(r"\\\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
 _BRACED = re.compile(r"(\{+)([A-Za-z_][A-Za-z0-9_]*)(\}+)", re.ASCII)
 _CASE = re.compile(r"case(?=[\s\\])")
 _OPEN_TEST = re.compile(r"\[\[(?=\s)")
@@ -76,8 +77,8 @@ class TemplateError(ValueError):
 def compile(text: str) -> Template:
     """The template of a text whose values are inserted as they are: a word of a list, a variable, a path."""
     parts: list[str | Name] = []
-    for literal, name in _pieces(text, frozenset()):
-        parts.append(literal)
+    for literal, name in _pieces(text, _escaped(text)):
+        parts.append(_BACKSLASHED.sub(lambda match: match[0][1:], literal))
         if name is not None:
             parts.append(Name(name))
     return Template(_merged(parts))
@@ -102,7 +103,7 @@ def compile_shell(text: str) -> Template:
 
 def names_in(text: str, *, shell: bool) -> tuple[str, ...]:
     """The placeholders of a text, also of one that cannot be compiled."""
-    escaped = _Shell(text).escaped if shell else frozenset()
+    escaped = _Shell(text).escaped if shell else _escaped(text)
     return tuple(dict.fromkeys(name for _, name in _pieces(text, escaped) if name is not None))
 
 
@@ -118,13 +119,17 @@ def _pieces(text: str, escaped: frozenset[int]) -> Iterator[tuple[str, str | Non
         start, end = match.span()
         if text[start - 1 : start] == "$" or start in escaped:
             continue
-        pairs = min(len(match[1]), len(match[3]))
-        yield text[done:start] + "{" * (len(match[1]) - pairs + pairs // 2), match[2] if pairs % 2 else None
-        if pairs % 2 == 0:
-            yield match[2], None
-        yield "}" * (len(match[3]) - pairs + pairs // 2), None
+        if min(len(match[1]), len(match[3])) > 1:
+            continue
+        yield text[done:start] + match[1][1:], match[2]
+        yield match[3][1:], None
         done = end
     yield text[done:], None
+
+
+def _escaped(text: str) -> frozenset[int]:
+    """Offsets of braces after a backslash, in a text that no shell reads."""
+    return frozenset(match.start() + 1 for match in _BACKSLASHED.finditer(text))
 
 
 def _merged(parts: list[str | Name]) -> tuple[str | Name, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -136,10 +137,15 @@ def test_without_a_limit_one_failure_makes_the_verdict_but_stops_nothing() -> No
 
 
 def test_failures_within_the_limit_leave_a_success() -> None:
-    machine = begun(replace(RULES, retries={}, max_failures_share=0.25))
+    machine = begun(replace(RULES, retries={}, max_failures_share=Fraction(1, 4)))
     for trial in range(4):
         actions = end(machine, trial, Cause.EXIT_CODE if trial == 0 else None)
     assert m.SaveStatus(m.RunStatus.SUCCEEDED, "") in actions
+
+
+def test_a_share_of_failures_is_exact() -> None:
+    rules = replace(RULES, max_failures_share=Fraction("29") / 100)
+    assert rules.failures_allowed(100) == 29
 
 
 def test_failures_beyond_the_limit_end_the_run_at_once() -> None:

@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 
-NAMES = ["engine", "startup", "planning", "fanout", "logs"]
+NAMES = ["engine", "startup", "planning", "fanout", "logs", "storage_upload"]
 
 
 def main() -> int:

@@ -73,7 +73,8 @@ PEERS = {
 }
 
 
-def _interpreter(requirement: str) -> str:
+def interpreter(requirement: str) -> str:
+    """Of the environment that this package is in, which is made if need be."""
     folder = ROOT / requirement.partition("[")[0]
     python = folder / "bin" / "python"
     if not python.exists():
@@ -86,7 +87,7 @@ def run(ours: float) -> list[Figure]:
     """How many times our wall time each takes; ``ours`` in seconds."""
     figures = []
     for name, (requirement, script, args) in PEERS.items():
-        python = _interpreter(requirement)
+        python = interpreter(requirement)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "sweep.py")
             path.write_text(script)

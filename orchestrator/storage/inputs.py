@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.bundle import SEALED_NS
 from orchestrator.storage.files import explain, sha256
 from orchestrator.storage.hashes import HashCache
-from orchestrator.storage.layout import blob_key
+from orchestrator.storage.layout import BLOBS, blob_key
 from orchestrator.storage.local import LocalStore
 from orchestrator.storage.transfer import Parallel
 
@@ -34,6 +35,10 @@ THREADS = 16
 """Transfers at a time: enough to hide a cloud store's answer times behind one another."""
 
 ITSELF = "."
+
+_WORTH_LISTING = 10
+_LISTED_A_FILE = 50
+_LAST = f"{BLOBS}0"  # comes after all that lies below the folder, for "0" comes after "/"
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -101,16 +106,17 @@ def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None,
     key = blob_key(manifest.digest)
     if store.exists(key):
         return Stored(key, manifest, 0)
-    distinct = {digests[path]: (path, status) for _, path, status in files}
+    distinct = {blob_key(digests[path]): (path, status) for _, path, status in files}
+    present = _Present(store, len(distinct))
 
-    def send(digest: str) -> int:
-        path, status = distinct[digest]
-        if store.exists(blob_key(digest)):
+    def send(blob: str) -> int:
+        path, status = distinct[blob]
+        if present.has(blob):
             return 0
-        store.put(blob_key(digest), path)
+        store.put(blob, path)
         now = path.stat()
         if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
-            store.delete(blob_key(digest))
+            store.delete(blob)
             raise UsageError(f"The input file {path} changed while it was uploaded.", remedy="Run again.")
         return status.st_size
 
@@ -118,6 +124,27 @@ def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None,
     document = manifest.to_json()
     store.put(key, document)
     return Stored(key, manifest, sent + len(document))
+
+
+class _Present:
+    """Which blobs a store has.
+
+    Asking for many files one by one takes a call each; a listing tells a thousand in one.  So the store's first
+    blobs are listed, some for each file, and only what comes after the last of them is asked for by itself.
+    """
+
+    def __init__(self, store: ObjectStore, files: int) -> None:
+        self._store = store
+        self._listed: set[str] = set()
+        self._up_to = ""
+        if files < _WORTH_LISTING or isinstance(store, LocalStore):
+            return
+        blobs = store.list(BLOBS)
+        self._listed.update(info.key for info in itertools.islice(blobs, files * _LISTED_A_FILE))
+        self._up_to = max(self._listed, default="") if next(blobs, None) else _LAST
+
+    def has(self, blob: str) -> bool:
+        return blob in self._listed if blob <= self._up_to else self._store.exists(blob)
 
 
 def load(store: ObjectStore, key: str) -> Manifest:

@@ -12,9 +12,13 @@ def bundle_key(digest: str) -> str:
     return f"bundles/{digest}.tar"
 
 
+BLOBS = "blobs"
+"""What the keys of all input files lie below."""
+
+
 def blob_key(digest: str) -> str:
     """One input file with this content digest."""
-    return f"blobs/{digest[:2]}/{digest}"
+    return f"{BLOBS}/{digest[:2]}/{digest}"
 
 
 @dataclass(frozen=True, slots=True)

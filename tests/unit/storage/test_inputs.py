@@ -21,10 +21,15 @@ class Elsewhere:
     def __init__(self, root: Path) -> None:
         self._inner = LocalStore(root)
         self.puts: list[str] = []
+        self.asked: list[str] = []
         self.fail_after: int | None = None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
+
+    def exists(self, key: str) -> bool:
+        self.asked.append(key)
+        return self._inner.exists(key)
 
     def put(self, key: str, data: bytes | Path) -> None:
         if self.fail_after is not None and len(self.puts) >= self.fail_after:
@@ -138,6 +143,26 @@ def test_an_interrupted_upload_goes_on_where_it_was(tmp_path: Path, elsewhere: E
     assert len(arrived) + len(elsewhere.puts) == 51
     inputs.materialise(elsewhere, stored.manifest, tmp_path / "back")
     assert tree(tmp_path / "back") == tree(root)
+
+
+@pytest.mark.parametrize("others", [0, 100, 3000])
+def test_what_is_there_is_found_without_asking_for_each_file(tmp_path: Path, elsewhere: Elsewhere, others: int) -> None:
+    for number in range(others):
+        elsewhere.put(blob_key(hashlib.sha256(f"other {number}".encode()).hexdigest()), b"")
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(50):
+        (root / str(number)).write_text(f"content {number}")
+    half = [blob_key(hashlib.sha256(f"content {number}".encode()).hexdigest()) for number in range(0, 50, 2)]
+    for key in half:
+        elsewhere.put(key, b"")
+    elsewhere.puts.clear()
+    inputs.upload(elsewhere, root)
+    assert len(elsewhere.puts) == 25 + 1
+    assert not set(elsewhere.puts) & set(half)
+    # Only where there are far more objects than a listing would be worth are the last ones asked for.
+    asked = len(elsewhere.asked) - 1
+    assert asked == 0 if others < 2500 else 0 < asked < 25
 
 
 def test_from_a_local_store_files_are_linked_not_copied(data: Path, store: LocalStore, tmp_path: Path) -> None:

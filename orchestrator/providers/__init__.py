@@ -12,7 +12,7 @@ from orchestrator.providers.base import Compute
 from orchestrator.storage.layout import Home
 
 # Each names a function ``connect(home, run) -> Compute``.
-PROVIDERS = {"local": "orchestrator.providers.local"}
+PROVIDERS = {"local": "orchestrator.providers.local", "azure": "orchestrator.providers.azure"}
 
 Connect = Callable[[Home, str], Compute]
 

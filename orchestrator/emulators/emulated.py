@@ -1,0 +1,74 @@
+"""A cloud on this machine: emulators of its services are started, and this process's environment points at them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from orchestrator.errors import MachineError, UsageError
+
+# Emulated seconds that a node takes to come, and between two evaluations of a pool's formula: a person waits here.
+BOOT_SECONDS, AUTOSCALE_SECONDS = 0.5, 10.0
+
+
+@contextlib.contextmanager
+def emulated(provider: str, folder: Path | None = None) -> Iterator[Mapping[str, str]]:
+    """Start what stands in for the provider; yields the variables that were set, and takes all of it back at the end.
+
+    ``folder`` keeps the services' files; None for temporary ones.  Raises UsageError for a provider that has no
+    emulator, MachineError where one cannot be started.
+    """
+    try:
+        start = _STARTERS[provider]
+    except KeyError:
+        raise UsageError(
+            f"There is no emulator of the provider '{provider}'.", remedy=f"There are: {', '.join(_STARTERS)}."
+        ) from None
+    with start(folder) as variables, environment(variables):
+        yield variables
+
+
+@contextlib.contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with these variables, and as it was afterwards."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _azure(folder: Path | None) -> Iterator[Mapping[str, str]]:
+    from orchestrator.emulators.azure_batch import AzureBatchEmulator
+    from orchestrator.emulators.azurite import Azurite
+    from orchestrator.emulators.childserver import ServerFailed
+
+    storage = Azurite(folder / "blobs" if folder else None)
+    batch = AzureBatchEmulator(
+        folder / "nodes" if folder else None, boot_seconds=BOOT_SECONDS, autoscale_seconds=AUTOSCALE_SECONDS
+    )
+    with contextlib.ExitStack() as started:
+        try:
+            started.enter_context(storage)
+            started.enter_context(batch)
+        except ServerFailed as error:
+            raise MachineError(f"Azure cannot be emulated here: {error}.") from error
+        yield {
+            "AZURE_BATCH_ENDPOINT": batch.endpoint,
+            "AZURE_BATCH_ACCOUNT": batch.account,
+            "AZURE_BATCH_KEY": batch.key,
+            "AZURE_STORAGE_ACCOUNT": storage.account,
+            "AZURE_STORAGE_CONNECTION_STRING": storage.connection_string,
+        }
+
+
+_STARTERS: dict[str, Callable[[Path | None], AbstractContextManager[Mapping[str, str]]]] = {"azure": _azure}

@@ -1,0 +1,24 @@
+"""Azure: Batch runs the tasks, Blob Storage keeps the files.  The SDKs are imported when they are first used.
+
+settings, client        where the account is and who we are; calls, their errors and their repetition
+request, sas, autoscale what is sent, made without any call: bodies, signed URLs, the dead-man formula
+pool, ledger            the pool and its job, made, mended and deleted; what they have cost
+site                    what a run's tasks find in the store
+submit, cancel          tasks added; tasks stopped
+progress, feed, states  what has changed; metrics of running tasks; the service's words in ours
+logs, owned             what tasks print; everything of ours in the account
+compute                 the contract, put together from these
+"""
+
+from __future__ import annotations
+
+from orchestrator.providers.azure.compute import AzureCompute
+from orchestrator.providers.base import Compute
+from orchestrator.storage.layout import Home
+
+__all__ = ["AzureCompute", "connect"]
+
+
+def connect(home: Home, run: str) -> Compute:
+    """A connection for this run.  What is missing to make it is said by the first call that needs it."""
+    return AzureCompute(home, run)

@@ -1,0 +1,207 @@
+"""The provider: Azure Batch runs the tasks, Azure Blob Storage keeps what they need and leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from orchestrator.errors import AuthenticationFailed, InvalidRequest, NotFound
+from orchestrator.providers.azure import logs, owned, request, settings, submit
+from orchestrator.providers.azure.cancel import MARGIN, Canceller
+from orchestrator.providers.azure.client import Batch
+from orchestrator.providers.azure.pool import Pool
+from orchestrator.providers.azure.progress import Progress
+from orchestrator.providers.base import (
+    Capabilities,
+    Changes,
+    Estimate,
+    Owned,
+    Phase,
+    PoolRequest,
+    PoolStatus,
+    Task,
+)
+from orchestrator.storage.layout import Home, RunKeys
+from orchestrator.storage.open import open_store
+
+if TYPE_CHECKING:
+    from orchestrator.storage.blob import BlobStore
+
+T = TypeVar("T")
+
+DEFAULT_CONTAINER = "orchestrate"
+# Calls beside the chunks of tasks: the list of images, the pool, the job.
+CALLS_AROUND = 3
+
+
+class AzureCompute:
+    """See :class:`orchestrator.providers.base.Compute`.  Nothing is contacted before the first call that must."""
+
+    def __init__(self, home: Home, run: str) -> None:
+        self._home, self._run = home, run
+        self._connected: Batch | None = None
+        self._opened: BlobStore | None = None
+        self._request: PoolRequest | None = None
+        self._site: request.Site | None = None
+        self._pools: dict[str, Pool] = {}
+        self._progress: dict[str, Progress] = {}
+        self._cancellers: dict[str, Canceller] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        local = settings.is_local(os.environ.get("AZURE_BATCH_ENDPOINT", ""))
+        return Capabilities(
+            name="azure",
+            ahead=None,
+            poll_seconds=settings.LOCAL_POLL if local else settings.POLL,
+            survives_client=True,
+            containers=True,
+            spot=True,
+            stores=("az",),
+        )
+
+    @property
+    def store_url(self) -> str:
+        """Where runs are kept when the spec does not say."""
+        return store_url(settings.load(self._home))
+
+    def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
+        sized = request.sizing(request_)
+        size = sized.choice.size
+        warnings: list[str] = []
+        if sized.price is None:
+            warnings.append(f"Nobody has told what {size.name} costs: set pool.price, or limits.max_cost is void.")
+        if size.retired is not None:
+            warnings.append(f"Azure has retired {size.name} ({size.retired}).")
+        if request_.idle_timeout < 300:
+            warnings.append("Azure looks at an idle pool every 5 minutes, so it may cost that long.")
+        return Estimate(
+            api_calls=CALLS_AROUND + -(-tasks // submit.CHUNK),
+            slots=sized.slots,
+            rate=(sized.price or 0.0) * sized.max_nodes,
+            nodes=sized.max_nodes,
+            machine=size.name,
+            warnings=tuple(warnings),
+        )
+
+    # ------------------------------------------------------------------------------------------------- pools
+
+    def create_pool(self, request_: PoolRequest) -> None:
+        from orchestrator.providers.azure import site
+        from orchestrator.storage.hashes import HashCache
+
+        request.sizing(request_)
+        hashes = HashCache(self._home.hashes)
+        self._site = site.prepare(self._store, request_, self._batch.settings.poll_seconds, hashes)
+        self._request = request_
+        self._progress.pop(request_.name, None)
+        self._cancellers.pop(request_.name, None)
+        self._pool(request_.name).create(request_, self._site.url)
+
+    def pool_status(self, pool: str) -> PoolStatus:
+        return self._pool(pool).status()
+
+    def delete_pool(self, pool: str) -> None:
+        self._pool(pool).delete()
+
+    # ------------------------------------------------------------------------------------------------- tasks
+
+    def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
+        wanted, place = self._request, self._site
+        if wanted is None or place is None or wanted.name != pool:
+            raise NotFound(f"The pool {pool} has not been made through this connection.")
+        return submit.submit(self._batch, pool, (request.task_body(task, wanted, place) for task in tasks))
+
+    def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:
+        progress = self._watch(pool)
+        canceller = self._cancellers.get(pool)
+        if canceller is not None:
+            canceller.overdue(progress.phases)
+        return progress.changes(cursor, wait)
+
+    def cancel(self, pool: str, names: Iterable[str]) -> None:
+        if pool not in self._cancellers:
+            grace = float((self._request.job.get("grace") if self._request is not None else None) or 0.0)
+            patience = grace + self._batch.settings.poll_seconds + MARGIN
+            self._cancellers[pool] = Canceller(self._batch, self._store, pool, patience=patience)
+        self._cancellers[pool].cancel(names, self._watch(pool).phases)
+
+    def read_log(self, pool: str, task: str, stream: str, offset: int, size: int) -> bytes:
+        if stream not in ("stdout", "stderr"):
+            raise InvalidRequest(f"There is no stream '{stream}'.", remedy="There are: stdout, stderr.")
+        trial, attempt = parse(task)
+        key = RunKeys(pool).log(trial, attempt, stream)
+        progress = self._progress.get(pool)
+        ended = progress is not None and progress.phases.get(task) is Phase.ENDED
+        return logs.read(self._batch, self._store, pool, task, key, stream, offset, size, ended=ended)
+
+    # ------------------------------------------------------------------------------------------- the account
+
+    def owned(self) -> Iterator[Owned]:
+        return owned.everything(self._batch)
+
+    def reclaim(self, owned_: Owned) -> None:
+        if owned_.kind in (owned.POOL, owned.JOB):
+            owned.delete(self._batch, owned_.kind, owned_.name)
+
+    def close(self) -> None:
+        if self._connected is not None:
+            self._connected.close()
+
+    # ----------------------------------------------------------------------------------------------- inside
+
+    @property
+    def _batch(self) -> Batch:
+        if self._connected is None:
+            self._connected = Batch(settings.load(self._home))
+        return self._connected
+
+    @property
+    def _store(self) -> BlobStore:
+        if self._opened is None:
+            from orchestrator.storage.blob import BlobStore
+
+            store = open_store(store_url(self._batch.settings), self._home)
+            if not isinstance(store, BlobStore):
+                raise InvalidRequest(f"Tasks on Azure Batch cannot reach {store.url}.", remedy="Use an az:// store.")
+            self._opened = store
+        return self._opened
+
+    def _pool(self, name: str) -> Pool:
+        return _kept(self._pools, name, lambda: Pool(self._batch, self._store, name))
+
+    def _watch(self, pool: str) -> Progress:
+        interval = self._batch.settings.poll_seconds
+        return _kept(self._progress, pool, lambda: Progress(self._batch, self._store, pool, interval))
+
+
+def _kept(known: dict[str, T], name: str, make: Callable[[], T]) -> T:
+    if name not in known:
+        known[name] = make()
+    return known[name]
+
+
+def parse(task: str) -> tuple[int, int]:
+    """Trial and attempt of a task by its name.  Raises NotFound for a name that is none of ours."""
+    trial, _, attempt = task.partition("-a")
+    if not trial.startswith("t") or not trial[1:].isdigit() or not attempt.isdigit():
+        raise NotFound(f"There is no task '{task}'.")
+    return int(trial[1:]), int(attempt)
+
+
+def store_url(known: settings.Settings) -> str:
+    """The store of runs whose spec names none.  Raises AuthenticationFailed naming the variable that is missing."""
+    if known.storage is not None:
+        return known.storage
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
+    if not account:
+        pairs = (part.split("=", 1) for part in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
+        account = dict(pair for pair in pairs if len(pair) == 2).get("AccountName")
+    if not account:
+        raise AuthenticationFailed(
+            "AZURE_STORAGE_ACCOUNT is not set, so there is no place for code, logs and results.",
+            remedy="Set it to the name of a storage account, or write storage: az://ACCOUNT/CONTAINER in the spec.",
+        )
+    return f"az://{urlsplit(f'//{account}').hostname}/{DEFAULT_CONTAINER}"

@@ -1,0 +1,49 @@
+"""What of the account is ours: pools and jobs that carry our metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import NotFound, Unavailable
+from orchestrator.providers.azure.client import Batch, code_of
+from orchestrator.providers.azure.request import LEASE, OWNER, RUN
+from orchestrator.providers.base import Owned
+
+if TYPE_CHECKING:
+    from azure.batch.models import BatchMetadataItem
+
+POOL, JOB = "azure-pool", "azure-job"
+_GOING = frozenset({"PoolBeingDeleted", "JobBeingDeleted"})
+
+
+def tags(metadata: Iterable[BatchMetadataItem] | None) -> dict[str, str]:
+    return {item.name: item.value for item in metadata or ()}
+
+
+def everything(batch: Batch) -> Iterator[Owned]:
+    """Every pool and job of ours, of every run."""
+    select = ["id", "state", "metadata"]
+    yield from _listed(batch, POOL, batch.sdk.list_pools(select=select))
+    yield from _listed(batch, JOB, batch.sdk.list_jobs(select=select))
+
+
+def _listed(batch: Batch, kind: str, listing: Any) -> Iterator[Owned]:
+    for page in batch.pages(listing):
+        for thing in page:
+            known = tags(thing.metadata)
+            if known.get(OWNER) is None or str(getattr(thing.state, "value", thing.state)) == "deleting":
+                continue
+            lease = known.get(LEASE)
+            yield Owned(kind, thing.id, known.get(RUN), float(lease) if lease else None, batch.settings.account)
+
+
+def delete(batch: Batch, kind: str, name: str) -> None:
+    """Fine if it is gone or going."""
+    try:
+        batch.send("DELETE", f"{'pools' if kind == POOL else 'jobs'}/{name}")
+    except NotFound:
+        return
+    except Unavailable as error:
+        if code_of(error) not in _GOING:
+            raise

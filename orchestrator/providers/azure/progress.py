@@ -1,0 +1,130 @@
+"""What has changed: the tasks that changed their state since the last look, and the metrics of those that run.
+
+A look takes two calls to the service (the filtered list and the task counts) and one or two reads from Blob, however
+many tasks there are.  The counts are a check sum: where they name more ended tasks than the lists have shown, twice in
+a row, everything is listed again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.providers.azure import feed, states
+from orchestrator.providers.azure.client import Batch
+from orchestrator.providers.azure.request import stamp
+from orchestrator.providers.base import Changes, Event, Phase, TaskChanged
+from orchestrator.storage.base import ObjectStore
+
+# A transition may be seen later than another that came after it: each look goes back so far, in seconds.
+OVERLAP = 10.0
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """``since`` is the last transition that was seen, in Unix seconds by the service's clock."""
+
+    since: float
+    feed: feed.Position
+
+    def text(self) -> str:
+        return json.dumps([self.since, self.feed.part, self.feed.offset])
+
+    @classmethod
+    def of(cls, text: str) -> Cursor:
+        since, part, offset = json.loads(text)
+        return cls(since, feed.Position(part, offset))
+
+
+class Progress:
+    """Looks at one job.  ``phases`` is where each task was when it was last seen."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        store: ObjectStore,
+        pool: str,
+        interval: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._batch, self._store, self._pool, self._interval = batch, store, pool, interval
+        self._monotonic, self._sleep = monotonic, sleep
+        self._looked = -interval
+        # What was told together with the last cursor: it need not be told again to whoever comes back with that.
+        self._told = ""
+        self._recent: dict[str, tuple[Phase, float]] = {}
+        self._unexplained = 0
+        self._feed = feed.Position()
+        self.phases: dict[str, Phase] = {}
+
+    def changes(self, cursor: str | None, wait: float) -> Changes:
+        """One look, or several until something has changed or ``wait`` seconds are over.  Raises NotFound."""
+        deadline = self._monotonic() + wait
+        while True:
+            left = deadline - self._monotonic()
+            due = self._looked + self._interval - self._monotonic()
+            if cursor is not None and wait > 0 and due > 0:
+                self._sleep(max(0.0, min(due, left)))
+            found = self._everything() if cursor is None else self._since(cursor)
+            self._looked, self._told = self._monotonic(), found.cursor
+            if found.events or found.complete or self._looked + self._interval > deadline:
+                return found
+            cursor = found.cursor
+
+    # -------------------------------------------------------------------------------------------------- looks
+
+    def _everything(self) -> Changes:
+        since = 0.0
+        events: list[Event] = []
+        phases: dict[str, Phase] = {}
+        for change in self._listed(None):
+            events.append(change)
+            phases[change.name] = change.phase
+            since = max(since, change.at)
+        self.phases = phases
+        self._recent = {
+            event.name: (event.phase, event.at)
+            for event in events
+            if isinstance(event, TaskChanged) and event.at >= since - OVERLAP
+        }
+        metrics, self._feed = feed.read(self._store, self._pool, self._feed)
+        self._unexplained = 0
+        # A task's values come before its end, as they were reported.
+        return Changes([*metrics, *events], Cursor(since, self._feed).text(), complete=True)
+
+    def _since(self, text: str) -> Changes:
+        cursor = Cursor.of(text)
+        since = cursor.since
+        if text != self._told:
+            self._recent = {}
+        events: list[TaskChanged] = []
+        for change in self._listed(cursor.since - OVERLAP):
+            if self._recent.get(change.name) != (change.phase, change.at):
+                self._recent[change.name] = (change.phase, change.at)
+                self.phases[change.name] = change.phase
+                events.append(change)
+            since = max(since, change.at)
+        self._recent = {name: seen for name, seen in self._recent.items() if seen[1] >= since - OVERLAP}
+        if self._missed():
+            return self._everything()
+        metrics, self._feed = feed.read(self._store, self._pool, cursor.feed)
+        events.sort(key=lambda event: event.at)
+        return Changes([*metrics, *events], Cursor(since, self._feed).text())
+
+    def _listed(self, since: float | None) -> Iterator[TaskChanged]:
+        where = f"stateTransitionTime ge datetime'{stamp(max(0.0, since))}'" if since is not None else None
+        listing = self._batch.sdk.list_tasks(self._pool, max_results=PAGE, filter=where, select=states.SELECT)
+        for page in self._batch.pages(listing):
+            for task in page:
+                yield states.changed(task)
+
+    def _missed(self) -> bool:
+        counts = self._batch.call(self._batch.sdk.get_job_task_counts, self._pool).task_counts
+        ended = sum(phase is Phase.ENDED for phase in self.phases.values())
+        self._unexplained = self._unexplained + 1 if counts.completed > ended else 0
+        return self._unexplained >= 2

@@ -1,0 +1,327 @@
+"""From our pool and tasks to the bodies that Azure Batch is sent.  Pure: the same request always gives the same body.
+
+The bodies are plain JSON of the REST API 2025-06-01; tests hold them against the SDK's models, field by field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator.errors import InvalidRequest
+from orchestrator.providers import catalogue
+from orchestrator.providers.azure import autoscale
+from orchestrator.providers.azure.sas import Signer
+from orchestrator.providers.base import PoolRequest, Task
+from orchestrator.storage.layout import RunKeys
+
+Body = dict[str, Any]
+
+# Where nobody says how many nodes a pool may have.
+DEFAULT_MAX_NODES = 10
+# Task slots of one node: at most four a core, and at most this many (limit of the service).
+MOST_SLOTS = 256
+# Seconds beyond its timeout and grace after which the service ends a task whose runner cannot end it any more.
+OVERTIME = 120
+# How long the service keeps an ended task's files on its node, in seconds; all that matters is in Blob by then.
+RETENTION = 3600
+# How long after the lease the tasks' grants still work, in seconds: for what is being stored when it ends.
+GRANTS_OUTLIVE = 3600
+# The runner's folder, below a task's working directory.
+FOLDER = "run"
+# Parts of the feed of metrics; a part takes 50,000 additions (limit of append blobs).
+FEED_PARTS = 16
+
+# Metadata by which our pools and jobs are known.
+OWNER, RUN, LEASE = "orchestrate", "orchestrate-run", "orchestrate-lease"
+
+# Files that every attempt may write: create and write, and for the result of an earlier, preempted try also delete.
+_ATTEMPT_FILES = {
+    "params.json": "cw",
+    "stdout.txt": "cw",
+    "stderr.txt": "cw",
+    "metrics.jsonl": "cw",
+    "heartbeat.json": "cw",
+    "result.json": "cwd",
+}
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """What machines a request comes to.  ``price`` is US$ an hour of one node, None where nobody knows."""
+
+    choice: catalogue.Choice
+    slots_per_node: int
+    max_nodes: int
+    price: float | None
+
+    @property
+    def slots(self) -> int:
+        return self.slots_per_node * self.max_nodes
+
+
+def sizing(request: PoolRequest) -> Sizing:
+    """Raises InvalidRequest for what no machine can hold, and for names that the service would not take."""
+    if not _NAME.fullmatch(request.name):
+        raise InvalidRequest(
+            f"'{request.name}' cannot be the name of a pool.",
+            remedy="Use letters, digits, '-' and '_' alone, 64 at most.",
+        )
+    need = request.machine
+    choice = catalogue.choose("azure", need, spot=request.spot, vm_size=request.vm_size)
+    slots = min(choice.slots, 4 * choice.size.cpus, MOST_SLOTS, request.slots or MOST_SLOTS)
+    wanted = math.ceil(request.slots / slots) if request.slots else None
+    nodes = min((number for number in (request.max_nodes, wanted) if number), default=DEFAULT_MAX_NODES)
+    price = request.price
+    if price is None:
+        spot = choice.size.spot if request.spot else None
+        price = choice.size.price if spot is None else spot
+    return Sizing(choice, slots, nodes, price)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The machine image of a pool's nodes, as ``list_supported_images`` has it."""
+
+    agent: str
+    reference: Body
+
+
+def choose_image(images: Iterable[Mapping[str, Any]], *, gpus: bool, containers: bool, until: float) -> Image:
+    """The newest verified Ubuntu image that has what is needed and is supported ``until`` then.
+
+    Raises InvalidRequest where the account offers none.
+    """
+    found: list[tuple[tuple[bool, tuple[int, ...], str], Image]] = []
+    for image in images:
+        agent, reference = image["nodeAgentSKUId"], image["imageReference"]
+        able = {str(capability).lower() for capability in image.get("capabilities") or ()}
+        version = re.fullmatch(r"batch\.node\.ubuntu (\d+)\.(\d+)", agent)
+        ends = image.get("batchSupportEndOfLife")
+        if (
+            version is None
+            or str(image.get("verificationType", "")).lower() != "verified"
+            or (gpus and "nvidiatesladriverinstalled" not in able)
+            or (containers and "dockercompatible" not in able)
+            or (ends is not None and datetime.fromisoformat(ends).timestamp() < until)
+        ):
+            continue
+        # Nodes that need neither drivers nor Docker start faster from the plain image.
+        plain = not able
+        rank = (plain, tuple(map(int, version.groups())), str(reference.get("sku", "")))
+        found.append((rank, Image(agent, dict(reference))))
+    if not found:
+        what = " and ".join(["Ubuntu", *(["GPU drivers"] if gpus else []), *(["containers"] if containers else [])])
+        raise InvalidRequest(f"The Batch account offers no verified image with {what}.")
+    return max(found, key=lambda item: item[0])[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A private registry of container images and who may read it."""
+
+    server: str
+    username: str
+    password: str
+
+
+def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, registry: Registry | None = None) -> Body:
+    """What ``create_pool`` sends."""
+    machine: Body = {"imageReference": image.reference, "nodeAgentSKUId": image.agent}
+    if request.image is not None:
+        machine["containerConfiguration"] = {
+            "type": "dockerCompatible",
+            "containerImageNames": [request.image],
+        }
+        if registry is not None:
+            machine["containerConfiguration"]["containerRegistries"] = [
+                {"registryServer": registry.server, "username": registry.username, "password": registry.password}
+            ]
+    if request.machine.disk:
+        machine["osDisk"] = {"diskSizeGB": math.ceil(request.machine.disk / 1e9)}
+    formula = autoscale.formula(
+        created=now,
+        lease_until=request.lease_until,
+        idle_timeout=request.idle_timeout,
+        slots_per_node=sized.slots_per_node,
+        first_nodes=sized.max_nodes,
+        max_nodes=sized.max_nodes,
+        spot=request.spot,
+        on_demand_fallback=request.on_demand_fallback,
+    )
+    return {
+        "id": request.name,
+        "vmSize": sized.choice.size.name,
+        "virtualMachineConfiguration": machine,
+        "taskSlotsPerNode": sized.slots_per_node,
+        "taskSchedulingPolicy": {"nodeFillType": "pack"},
+        "enableAutoScale": True,
+        "autoScaleFormula": formula,
+        "autoScaleEvaluationInterval": duration(autoscale.EVALUATION),
+        "enableInterNodeCommunication": False,
+        "metadata": _metadata(request),
+    }
+
+
+def job_body(request: PoolRequest, now: float, store_url: str) -> Body:
+    """What ``create_job`` sends.  Its wall-clock limit ends the tasks with the lease, whoever is still alive."""
+    parallel = {"maxParallelTasks": request.slots} if request.slots else {}
+    return {
+        **parallel,
+        "id": request.name,
+        "poolInfo": {"poolId": request.name},
+        "onAllTasksComplete": "noaction",
+        "onTaskFailure": "noaction",
+        "usesTaskDependencies": False,
+        "constraints": {"maxWallClockTime": duration(max(60.0, request.lease_until - now)), "maxTaskRetryCount": 0},
+        "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": store_url}),
+        "metadata": _metadata(request),
+    }
+
+
+def _metadata(request: PoolRequest) -> list[Body]:
+    pairs = {OWNER: "1", RUN: request.name, LEASE: str(math.ceil(request.lease_until))}
+    pairs.update({name: value for name, value in request.labels.items() if name not in pairs})
+    return [{"name": name, "value": value} for name, value in pairs.items()]
+
+
+def _environment(values: Mapping[str, str]) -> list[Body]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a run's tasks find their files.
+
+    ``url`` of the store without a slash at its end, ``container`` and ``prefix`` (empty or ending in a slash) are where
+    its keys are; ``runner`` is the runner's key.  ``folders``: the account has a hierarchical namespace, so that a
+    grant can be for one folder.
+    """
+
+    url: str
+    container: str
+    prefix: str
+    signer: Signer
+    runner: str
+    folders: bool = False
+
+    def token(self, key: str, permissions: str) -> str:
+        return self.signer.blob(self.container, self.prefix + key, permissions)
+
+    def link(self, key: str, permissions: str = "r") -> str:
+        """A URL for one object."""
+        return f"{self.url}/{quote(key)}?{self.token(key, permissions)}"
+
+
+def shared_grants(site: Site, run: str, reads: Sequence[str], *, poll_seconds: float) -> Body:
+    """What all tasks of a run may do: read the job and its inputs, hear that they should stop, add to the feed."""
+    keys = RunKeys(run)
+    tokens = {key: site.token(key, "r") for key in (keys.job, keys.stop, *reads)}
+    tokens.update({keys.feed(part): site.token(keys.feed(part), "ac") for part in range(FEED_PARTS)})
+    return {"version": 1, "poll": poll_seconds, "stop": keys.stop, "feed": keys.feed(0)[:-8], "keys": tokens}
+
+
+def own_grants(site: Site, run: str, task: Task, *, outputs: bool, checkpoint: bool) -> Body:
+    """What one attempt may write: its own files and the checkpoint of its trial.
+
+    Only an account with a hierarchical namespace can grant a folder.  Elsewhere a job with outputs, whose names
+    nobody knows beforehand, gets leave to create and write (not to read, list or delete) in the container.
+    """
+    keys = RunKeys(run)
+    root = keys.attempt(task.trial, task.attempt)
+    tokens = {f"{root}/{name}": site.token(f"{root}/{name}", may) for name, may in _ATTEMPT_FILES.items()}
+    if checkpoint:
+        key = keys.checkpoint(task.trial)
+        tokens[key] = site.token(key, "rcw")
+    grants: Body = {"keys": tokens}
+    if outputs:
+        folder = f"{site.prefix}{keys.outputs(task.trial, task.attempt)}"
+        token = site.signer.folder(site.container, folder, "cw") if site.folders else None
+        grants["outputs"] = token or site.signer.container(site.container, "cw")
+    return grants
+
+
+def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
+    """What is sent for one task; see ``orchestrator.runner`` for what it then runs."""
+    job = request.job
+    keys = RunKeys(request.name)
+    own = own_grants(
+        site, request.name, task, outputs=bool(job.get("outputs")), checkpoint=job.get("checkpoint") is not None
+    )
+    document = {"name": task.name, "trial": task.trial, "attempt": task.attempt, "params": dict(task.params)}
+    environment = {
+        "ORCHESTRATE_TASK": json.dumps(document, separators=(",", ":")),
+        "ORCHESTRATE_GRANTS": json.dumps(own, separators=(",", ":")),
+        **_gpus(request),
+        **request.secrets,
+    }
+    body: Body = {
+        "id": task.name,
+        "commandLine": command_line(keys.job),
+        "resourceFiles": [
+            {"httpUrl": site.link(site.runner), "filePath": "runner.py"},
+            {"httpUrl": site.link(keys.grants), "filePath": "grants.json"},
+        ],
+        "environmentSettings": _environment(environment),
+        "constraints": {"maxTaskRetryCount": 0, "retentionTime": duration(RETENTION)},
+        "requiredSlots": 1,
+        # The nodes of a pool are one run's: its tasks may share what they find there.
+        "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
+    }
+    if job.get("timeout"):
+        limit = float(job["timeout"]) + float(job.get("grace") or 0) + OVERTIME
+        body["constraints"]["maxWallClockTime"] = duration(limit)
+    if request.image is not None:
+        body["containerSettings"] = {
+            "imageName": request.image,
+            "containerRunOptions": " ".join(_run_options(request)),
+            "workingDirectory": "taskWorkingDirectory",
+        }
+    return body
+
+
+def command_line(job_key: str) -> str:
+    """The task's command: it needs a shell and python3.  A try on a node that had one before starts clean."""
+    runner = (
+        f'exec python3 runner.py --transport azure --store "$ORCHESTRATE_STORE" --job {shlex.quote(job_key)}'
+        f" --task task.json --folder {FOLDER}"
+    )
+    script = f'rm -rf {FOLDER} && printf %s "$ORCHESTRATE_TASK" > task.json && {runner}'
+    return f"/bin/sh -c {shlex.quote(script)}"
+
+
+def _gpus(request: PoolRequest) -> dict[str, str]:
+    """Where several tasks share a node with GPUs each must keep to its own."""
+    sized = sizing(request)
+    total = int(sized.choice.size.gpus)
+    if not request.machine.gpus or sized.slots_per_node == 1:
+        return {}
+    return {"ORCHESTRATE_GPUS": f"{request.machine.gpus:g}/{total}"}
+
+
+def _run_options(request: PoolRequest) -> list[str]:
+    options = ["--rm"]
+    if request.machine.gpus:
+        options += ["--gpus", "all"]
+    if request.machine.shm:
+        options.append(f"--shm-size={request.machine.shm}b")
+    return options
+
+
+def duration(seconds: float) -> str:
+    """ISO 8601, in whole seconds rounded up."""
+    return f"PT{math.ceil(seconds)}S"
+
+
+def stamp(at: float) -> str:
+    """A time as filters take it; fractions are kept, since transitions have them."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

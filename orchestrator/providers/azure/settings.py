@@ -1,0 +1,110 @@
+"""Where the Batch account is and who we are there: from the environment, else from a profile file, never from a spec.
+
+The file is ``profiles.toml`` in ``$ORCHESTRATE_HOME``; its table ``[azure]`` has the same names in lower case without
+``AZURE_``: ``batch_endpoint``, ``batch_account``, ``batch_key`` and so on.  Without a key the credentials are those of
+Entra ID, as ``azure.identity.DefaultAzureCredential`` finds them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.errors import AuthenticationFailed, UsageError
+from orchestrator.storage.layout import Home
+
+# Seconds between two looks: at the service, and at an emulator on this machine, which costs nothing to ask.
+POLL, LOCAL_POLL = 5.0, 0.25
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``endpoint`` is the Batch account's URL; ``key`` its shared key, None for Entra ID.  Keys are never shown."""
+
+    endpoint: str
+    account: str
+    key: str | None = field(default=None, repr=False)
+    storage: str | None = None
+    registry_server: str | None = None
+    registry_username: str | None = None
+    registry_password: str | None = field(default=None, repr=False)
+
+    @property
+    def local(self) -> bool:
+        """Whether this is an emulator on this machine."""
+        return is_local(self.endpoint)
+
+    @property
+    def poll_seconds(self) -> float:
+        return LOCAL_POLL if self.local else POLL
+
+
+def is_local(endpoint: str) -> bool:
+    return urlsplit(endpoint).hostname in _LOOPBACK
+
+
+def profile_file(home: Home) -> Path:
+    return home.path / "profiles.toml"
+
+
+def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
+    """Raises AuthenticationFailed naming the variable that is missing, UsageError for a wrong profile file."""
+    values = _profile(profile_file(home))
+    values.update({name: value for name, value in (os.environ if environ is None else environ).items() if value})
+    endpoint = values.get("AZURE_BATCH_ENDPOINT", "").rstrip("/")
+    if not endpoint:
+        raise AuthenticationFailed(
+            "AZURE_BATCH_ENDPOINT is not set, so there is no Batch account to go to.",
+            remedy="Set it to the account's URL (portal: Batch account, Overview), such as "
+            "https://ACCOUNT.REGION.batch.azure.com, or use --emulate.",
+        )
+    if "://" not in endpoint:
+        endpoint = f"https://{endpoint}"
+    host = urlsplit(endpoint).hostname or ""
+    account = values.get("AZURE_BATCH_ACCOUNT", "")
+    key = values.get("AZURE_BATCH_KEY")
+    if not account:
+        if not host.endswith(".azure.com") and key is not None:
+            raise AuthenticationFailed(
+                "AZURE_BATCH_KEY is set and AZURE_BATCH_ACCOUNT is not.", remedy="Set it to the account's name."
+            )
+        account = host.split(".")[0]
+    if urlsplit(endpoint).scheme != "https" and host not in _LOOPBACK:
+        raise AuthenticationFailed(
+            f"AZURE_BATCH_ENDPOINT is {endpoint}: credentials go over https only.", remedy="Write it with https://."
+        )
+    return Settings(
+        endpoint,
+        account,
+        key,
+        values.get("AZURE_STORAGE_URL"),
+        values.get("AZURE_REGISTRY_SERVER"),
+        values.get("AZURE_REGISTRY_USERNAME"),
+        values.get("AZURE_REGISTRY_PASSWORD"),
+    )
+
+
+def _profile(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text("utf-8")
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"The profile file {path} cannot be read: {error.strerror}.") from error
+    try:
+        table = tomllib.loads(text).get("azure", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"The profile file {path} is no TOML: {error}.") from error
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise UsageError(f"The table [azure] in {path} must hold names with texts alone.")
+    if mode & (stat.S_IRGRP | stat.S_IROTH) and any("key" in name or "password" in name for name in table):
+        raise UsageError(f"The profile file {path} holds a key and others may read it.", remedy=f"chmod 600 {path}")
+    return {f"AZURE_{name.upper()}": value for name, value in table.items()}

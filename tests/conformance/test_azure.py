@@ -1,0 +1,50 @@
+"""The Azure provider, through the real SDKs, against our Azure Batch emulator and Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.emulators.azure_batch import AzureBatchEmulator
+from orchestrator.emulators.azurite import Azurite, find_azurite
+from orchestrator.emulators.childserver import ServerFailed
+from orchestrator.emulators.emulated import environment
+from orchestrator.providers.azure import connect
+from orchestrator.providers.azure.compute import AzureCompute
+from orchestrator.storage.layout import Home
+from orchestrator.storage.open import open_store
+from orchestrator.testing.conformance import Bench, ProviderSuite
+
+
+def bench(isolation: str, folder: Path) -> Iterator[Bench]:
+    try:
+        find_azurite()
+    except ServerFailed as missing:
+        pytest.skip(str(missing))
+    home = Home(folder)
+    with Azurite() as storage, AzureBatchEmulator(isolation=isolation, boot_seconds=0.1) as batch:
+        variables = {
+            "AZURE_BATCH_ENDPOINT": batch.endpoint,
+            "AZURE_BATCH_ACCOUNT": batch.account,
+            "AZURE_BATCH_KEY": batch.key,
+            "AZURE_STORAGE_ACCOUNT": storage.account,
+            "AZURE_STORAGE_CONNECTION_STRING": storage.connection_string,
+        }
+        with environment(variables):
+            compute = AzureCompute(home, "store")
+            from orchestrator.providers.azure import site
+
+            store = open_store(compute.store_url, home)
+            site.ensure_container(store)  # type: ignore[arg-type]
+            yield Bench(lambda run: connect(home, run), store)
+
+
+class TestAzureProcesses(ProviderSuite):
+    """Tasks as processes of this machine."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bench(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+        yield from bench("process", tmp_path_factory.mktemp("home"))

@@ -57,6 +57,8 @@ class Learning:
         # Constraints that nothing satisfies are found here; and where a sampler finds no point, chance does.
         self._chance = Draws(self._space, search.seed)
         self._distributions = {n: distribution(kind) for n, kind in self._space.axes.items() if kind.size != 1}
+        steady = sorted(name for name in self._distributions if name not in self._space.conditional)
+        self._joint = self._samplers.joint({name: self._distributions[name] for name in steady})
         self._storage = InMemoryStorage()
         self._study_id = _new_study(self._storage, [_DIRECTIONS[goal] for goal in self._goals.values()])
         self._ids: dict[int, int] = {}  # point -> Optuna's trial
@@ -126,7 +128,10 @@ class Learning:
         # A study of its own: Optuna keeps the trials that it has read in it.
         study = optuna.load_study(study_name=STUDY, storage=self._storage, sampler=sampler)
         trial = self._storage.get_trial(number)
-        together = sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial))
+        # What all trials have in common we know, and Optuna would look through all of them to find it; where TPE forms
+        # groups of parameters it must.
+        joint = sampler.infer_relative_search_space(study, trial) if self._samplers.groups else self._joint
+        together = sampler.sample_relative(study, trial, joint)
 
         def choice(name: str, kind: Kind) -> Any:
             if name in together:

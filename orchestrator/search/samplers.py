@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 
 from orchestrator.errors import UsageError
@@ -53,10 +54,19 @@ class Samplers:
         elif algorithm in ("gp", "cmaes"):
             self._options = {"warn_independent_sampling": False}
         self._options |= options
+        self.groups = bool(self._options.get("group"))
+        self._numbers_only = algorithm == "cmaes"
         try:
             self.make(0)
         except (TypeError, ValueError) as error:
             raise UsageError(f"search.options: {algorithm} refuses them: {error}.") from None
+
+    def joint(self, steady: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+        """Those of the parameters that all trials have which the sampler models together, in Optuna's order."""
+        known = {name: own for name, own in steady.items() if not own.single()}
+        if self._numbers_only:
+            return {name: own for name, own in known.items() if not isinstance(own, CategoricalDistribution)}
+        return known
 
     def make(self, seed: int) -> BaseSampler:
         with warnings.catch_warnings():

@@ -38,7 +38,8 @@ class Problem:
         subject = f"{self.path}: " if self.path else ""
         doubt = "warning: " if self.severity == "warning" else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{place}: {doubt}{subject}{self.message}{hint}"
+        line = f"{place}: {doubt}{subject}{self.message}{hint}"
+        return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
 
 
 class SpecError(ValueError):

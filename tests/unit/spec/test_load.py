@@ -127,7 +127,7 @@ def test_a_mistake_says_where_it_is_and_what_is_right(lines: str, says: str) -> 
         ("{command: []}", "needs a program to start"),
         ("{command: [a, {}]}", "workload.command: needs a text, not a mapping"),
         ("{command: {a}}", "needs a text or a list of words, not a mapping; put the command in quotes"),
-        ("{command: 'a {b}'}", "unknown placeholder {b}; write {{b}} if the braces are meant as they stand"),
+        ("{command: 'a {b}'}", "unknown placeholder {b}; write \\{b} if the braces are meant as they stand"),
         ("{command: [a, '{b}']}", "workload.command.1: unknown placeholder {b}"),
         ('{command: "echo \'x"}', "is not closed"),
         ("{command: a, env: {A: '{b}'}}", "workload.env.A: unknown placeholder {b}"),

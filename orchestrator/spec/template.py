@@ -1,8 +1,8 @@
 """Texts with placeholders: ``--lr {lr}``.
 
 Only an identifier in braces is a placeholder.  All other braces are literal: ``${HOME}``, ``{"a": 1}``,
-``{1..3}``, ``{}``, ``{{name}}``.  For the text ``{name}`` write ``\\{name}``: the shell removes the backslash itself, and
-everywhere else :func:`compile` does.
+``{1..3}``, ``{}``, ``{{name}}``.  For the text ``{name}`` write ``\\{name}``: the shell removes the backslash itself,
+and everywhere else :func:`compile` does.
 
 In a shell command each value is inserted as one quoted word.  That is safe only where the shell expects a word,
 so :func:`compile_shell` follows the shell's own quoting around each placeholder and refuses one that stands inside

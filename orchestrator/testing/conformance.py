@@ -394,7 +394,8 @@ class ProviderSuite:
             story.live_log = found[0]
         story.live_metrics = [m.value for m in session.metrics if m.name == task_name(trial)]
         if story.listing is None:
-            story.listing = session.compute.changes(session.run, None, 0.0)
+            session.cursor = None
+            story.listing = session.look(0.0)
 
     @classmethod
     def _second_acts(cls, story: Story) -> None:

@@ -18,6 +18,8 @@ import os
 import re
 import shutil
 import stat
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,40 +92,65 @@ def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None,
     Repeating an upload that was interrupted sends only what is missing.  Raises UsageError where ``source``
     does not exist, cannot be read, or changes meanwhile.
     """
-    parallel = Parallel(threads)
     files = _files(source)
     known = hashes.known((path, status) for _, path, status in files) if hashes else {}
-    unread = {path: status for _, path, status in files if path not in known}
-    read = dict(zip(unread, parallel.map(_digest, unread), strict=True))
-    if hashes and read:
-        hashes.remember({path: (unread[path], digest) for path, digest in read.items()})
-    digests = {**known, **read}
-    manifest = Manifest(
+    if len(known) == len({path for _, path, _ in files}):
+        manifest = _manifest(files, known)
+        if store.exists(blob_key(manifest.digest)):
+            return Stored(blob_key(manifest.digest), manifest, 0)
+    sending = _Sending(store, files, known)
+    # Each file is sent as soon as it is hashed: the network need not wait for the disk, nor one file for the others.
+    sent = sum(Parallel(threads).map(sending.send, files))
+    if hashes:
+        hashes.remember({path: (status, sending.digests[path]) for _, path, status in files if path not in known})
+    manifest = _manifest(files, sending.digests)
+    document, key = manifest.to_json(), blob_key(manifest.digest)
+    if sent == 0 and store.exists(key):
+        return Stored(key, manifest, 0)
+    store.put(key, document)
+    return Stored(key, manifest, sent + len(document))
+
+
+_Files = list[tuple[str, Path, os.stat_result]]
+
+
+def _manifest(files: _Files, digests: Mapping[Path, str]) -> Manifest:
+    return Manifest(
         tuple(
             InputFile(name, digests[path], status.st_size, bool(status.st_mode & 0o100)) for name, path, status in files
         )
     )
-    key = blob_key(manifest.digest)
-    if store.exists(key):
-        return Stored(key, manifest, 0)
-    distinct = {blob_key(digests[path]): (path, status) for _, path, status in files}
-    present = _Present(store, len(distinct))
 
-    def send(blob: str) -> int:
-        path, status = distinct[blob]
-        if present.has(blob):
-            return 0
-        store.put(blob, path)
+
+class _Sending:
+    """An upload of files under way.  ``digests`` grows with each that is done."""
+
+    def __init__(self, store: ObjectStore, files: _Files, known: Mapping[Path, str]) -> None:
+        self._store = store
+        self._present = _Present(store, len(files))
+        self._lock = threading.Lock()
+        self._taken: set[str] = set()
+        self.digests = dict(known)
+
+    def send(self, file: tuple[str, Path, os.stat_result]) -> int:
+        """Hash a file and store it where it is missing; how many bytes that took."""
+        _, path, status = file
+        digest = self.digests.get(path) or _digest(path)
+        blob = blob_key(digest)
+        with self._lock:
+            self.digests[path] = digest
+            if blob in self._taken:
+                return 0  # another file with the same content sees to it
+            self._taken.add(blob)
+        missing = not self._present.has(blob)
+        if missing:
+            self._store.put(blob, path)
         now = path.stat()
         if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
-            store.delete(blob)
+            if missing:
+                self._store.delete(blob)
             raise UsageError(f"The input file {path} changed while it was uploaded.", remedy="Run again.")
-        return status.st_size
-
-    sent = sum(parallel.map(send, distinct))
-    document = manifest.to_json()
-    store.put(key, document)
-    return Stored(key, manifest, sent + len(document))
+        return status.st_size if missing else 0
 
 
 class _Present:

@@ -161,8 +161,23 @@ def test_what_is_there_is_found_without_asking_for_each_file(tmp_path: Path, els
     assert len(elsewhere.puts) == 25 + 1
     assert not set(elsewhere.puts) & set(half)
     # Only where there are far more objects than a listing would be worth are the last ones asked for.
-    asked = len(elsewhere.asked) - 1
+    asked = len(elsewhere.asked)
     assert asked == 0 if others < 2500 else 0 < asked < 25
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_kept(data: Path, elsewhere: Elsewhere) -> None:
+    victim = data / "sub" / "b.csv"
+    real = elsewhere.put
+
+    def put(key: str, content: bytes | Path) -> None:
+        if content == victim:
+            victim.write_text("changed")
+        real(key, content)
+
+    elsewhere.put = put  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match=r"b\.csv changed"):
+        inputs.upload(elsewhere, data)
+    assert not elsewhere.exists(blob_key(hashlib.sha256(b"3,4").hexdigest()))
 
 
 def test_from_a_local_store_files_are_linked_not_copied(data: Path, store: LocalStore, tmp_path: Path) -> None:

@@ -309,9 +309,9 @@ def test_an_input_folder_is_sent_once(store: S3Store, tmp_path: Path) -> None:
     for n in range(30):
         (root / str(n)).write_text(f"content {n}")
     stored = inputs.upload(store, root)
-    seen = calls(store, "PutObject", "HeadObject")
+    seen = calls(store, "PutObject", "HeadObject", "ListObjectsV2")
     assert inputs.upload(store, root).bytes_sent == 0
-    assert [call["call"] for call in seen] == ["HeadObject"]
+    assert [call["call"] for call in seen] == ["ListObjectsV2", "HeadObject"]
     inputs.materialise(store, inputs.load(store, stored.key), tmp_path / "back")
     assert sorted(path.read_text() for path in (tmp_path / "back").iterdir()) == sorted(
         f"content {n}" for n in range(30)

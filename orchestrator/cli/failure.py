@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.app import App
-from orchestrator.cli.terminal import say
+from orchestrator.cli.terminal import problem_line, say
 from orchestrator.errors import OrchestrateError
 from orchestrator.version import __version__
 
@@ -35,7 +35,8 @@ def report(error: BaseException, app: App) -> int:
         return error.exit_code
     problems = getattr(error, "problems", None)
     if isinstance(error, ValueError) and problems is not None:
-        _say_problems(problems, app)
+        for problem in problems:
+            say(_hidden(problem_line(problem), app))
         return WRONG_INPUT
     return _unexpected(error, app)
 
@@ -53,19 +54,6 @@ def _misuse(error: click.ClickException, app: App) -> int:
     hint = f"`{context.command_path} --help` shows what there is." if context is not None else ""
     _say_error(error.format_message(), app, hint)
     return WRONG_INPUT
-
-
-def _say_problems(problems: object, app: App) -> None:
-    """One line a mistake, as compilers write them, so that editors find the places."""
-    assert isinstance(problems, tuple)
-    for problem in problems:
-        place = problem.file + (f":{problem.line}" if problem.line is not None else "")
-        place += f":{problem.column}" if problem.column is not None else ""
-        doubt = problem.severity == "warning"
-        word = click.style("warning:", fg="yellow", bold=True) if doubt else click.style("error:", fg="red", bold=True)
-        subject = f"{problem.path}: " if problem.path else ""
-        hint = f"; {problem.hint}" if problem.hint else ""
-        say(_hidden(f"{click.style(place, bold=True)}: {word} {subject}{problem.message}{hint}", app))
 
 
 def _unexpected(error: BaseException, app: App) -> int:

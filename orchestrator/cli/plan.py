@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from orchestrator.cli.app import App, Command, pass_app
-from orchestrator.cli.run import with_provider
-from orchestrator.cli.terminal import bold, dim, show, warn
+from orchestrator.cli.run import at_once, with_provider
+from orchestrator.cli.terminal import bold, dim, problem_line, say, show, warn
 from orchestrator.engine import session
 from orchestrator.engine.job import job_document
 from orchestrator.engine.plan import Plan
@@ -38,7 +38,7 @@ def command(
     """Show what the sweep of SPEC would take: trials, calls to the provider, cost. Nothing is started or written."""
     loaded = load(spec, with_provider(provider, overrides))
     for problem in loaded.warnings:
-        warn(str(problem).replace("warning: ", "", 1))
+        say(problem_line(problem))
     plans = [session.plan(one, loaded.base, app.home) for one in loaded.specs]
     for plan in plans:
         for warning in plan.estimate.warnings:
@@ -69,7 +69,7 @@ def _show(plan: Plan) -> None:
     spec = plan.spec
     show(bold(spec.name))
     trials = "until the search ends" if plan.trials is None else f"{plan.trials:,} ({spec.algorithm})"
-    show(f"  trials     {trials}, {_at_once(plan):,} at a time")
+    show(f"  trials     {trials}, {at_once(plan):,} at a time")
     if spec.search.metric is not None:
         show(f"  ranked by  {spec.search.metric}, {spec.search.goal}")
     nodes = f", {count(plan.estimate.nodes, 'node')}" if plan.estimate.nodes > 1 else ""
@@ -85,10 +85,6 @@ def _show(plan: Plan) -> None:
         first = plan.search.ask(0) if not plan.search.adaptive else None
         if first:
             show(dim(f"  trial 0    {pairs(first)}"))
-
-
-def _at_once(plan: Plan) -> int:
-    return plan.parallel if plan.trials is None else min(plan.parallel, plan.trials)
 
 
 def _cost(plan: Plan) -> str:

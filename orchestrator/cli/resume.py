@@ -47,5 +47,5 @@ def command(app: App, run: str, detach: bool, as_json: bool) -> int:
         show(run)
         return 0
     status = drive(app, run, spec, reopen=True)
-    finish(app, run, as_json)
+    finish(app, run, as_json, status)
     return EXIT_CODES[status]

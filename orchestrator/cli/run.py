@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from orchestrator.cli.app import App, Command, pass_app
-from orchestrator.cli.terminal import bold, dim, say, show, warn
+from orchestrator.cli.terminal import bold, dim, problem_line, say, show, warn
 from orchestrator.engine import session
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, secret_values
@@ -47,7 +49,7 @@ def command(
             remedy="Leave --detach out, or give each entry a file of its own.",
         )
     for problem in loaded.warnings:
-        warn(str(problem).replace("warning: ", "", 1))
+        say(problem_line(problem))
     plans = [session.plan(one, loaded.base, app.home) for one in loaded.specs]
     for plan in plans:
         for warning in plan.estimate.warnings:
@@ -71,7 +73,7 @@ def command(
         status = drive(app, created.run, plan.spec)
         runs.append(created.run)
         codes.append(EXIT_CODES[status])
-        finish(app, created.run, as_json)
+        finish(app, created.run, as_json, status)
         if status in (RunStatus.INTERRUPTED, RunStatus.CANCELLED):
             break
     if len(runs) > 1 and not as_json:
@@ -91,9 +93,13 @@ def announce(run: str, plan: Plan) -> None:
     say(f"{bold(run)}  {dim(', '.join(terms(plan)))}")
 
 
+def at_once(plan: Plan) -> int:
+    return plan.parallel if plan.trials is None else min(plan.parallel, plan.trials)
+
+
 def terms(plan: Plan) -> list[str]:
     trials = "trials" if plan.trials is None else count(plan.trials, "trial")
-    facts = [trials, f"{plan.parallel:,} at a time", f"on {plan.spec.provider}"]
+    facts = [trials, f"{at_once(plan):,} at a time", f"on {plan.spec.provider}"]
     if plan.cost is None:
         facts.append(f"{money(plan.estimate.rate)} an hour, without a limit")
     elif plan.cost > 0:
@@ -117,11 +123,16 @@ def agreed(plans: Sequence[Plan]) -> bool:
     return click.confirm(f"This run {most}. Start it?", err=True)
 
 
-def finish(app: App, run: str, as_json: bool) -> None:
-    """Show what the run came to.  A reader of stdout that is gone changes nothing about the run's exit code."""
+def finish(app: App, run: str, as_json: bool, status: RunStatus | None = None) -> None:
+    """Show what the run came to, or how we left it while it was still stopping (``status``).
+
+    A reader of stdout that is gone changes nothing about the run's exit code.
+    """
     from orchestrator.cli.ending import read, show_end, summary
 
     seen, ranked = read(app.home, run)
+    if status is not None and not seen.ended:
+        seen = replace(seen, status=str(status), finished=time.time())
     with suppress(BrokenPipeError):
         if as_json:
             show(summary(seen, ranked))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from orchestrator.spec.problems import Problem
 
 
 def coloured(stream: IO[Any]) -> bool:
@@ -25,6 +28,18 @@ def say(text: str = "") -> None:
 
 def warn(text: str) -> None:
     say(f"{click.style('warning:', fg='yellow', bold=True)} {text}")
+
+
+def problem_line(problem: Problem) -> str:
+    """``sweep.yaml:4:3: error: what``, as compilers write it, so that editors find the place."""
+    place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+    if problem.severity == "warning":
+        word = click.style("warning:", fg="yellow", bold=True)
+    else:
+        word = click.style("error:", fg="red", bold=True)
+    subject = f"{problem.path}: " if problem.path else ""
+    hint = f"; {problem.hint}" if problem.hint else ""
+    return f"{bold(place)}: {word} {subject}{problem.message}{hint}"
 
 
 def show(text: str = "") -> None:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -250,7 +251,8 @@ def cancel(run: str, home: Home, *, wait: float = 60.0) -> RunStatus:
     """End the run: through its driver where one is alive, else here.  Returns its status afterwards."""
     pid = holder(home.lock(run))
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + wait
         while holder(home.lock(run)) is not None and time.monotonic() < deadline:
             time.sleep(0.05)

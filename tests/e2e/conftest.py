@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -112,6 +113,11 @@ class Shell:
             time.sleep(0.02)
         return found
 
+    def kill_all(self) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def nothing_left(self, seconds: float = 10) -> None:
         """No process stays behind."""
         self.wait_until(lambda: not self.processes(), seconds)
@@ -121,13 +127,11 @@ class Shell:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
-    for process in shell.processes():
-        process.kill()
+    shell.kill_all()
 
 
 @pytest.fixture(scope="module")
 def shared_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = Shell(tmp_path_factory.mktemp("shared"))
     yield shell
-    for process in shell.processes():
-        process.kill()
+    shell.kill_all()

@@ -41,15 +41,16 @@ def test_ctrl_c_ends_the_run_in_order_and_resume_finishes_it(shell: Shell) -> No
 
 def test_a_second_ctrl_c_does_not_wait_for_trials_that_do_not_stop(shell: Shell) -> None:
     spec = shell.spec(workload={"command": STUBBORN}, limits={"grace": 60})
-    process = in_own_group(shell, "run", spec)
+    process = in_own_group(shell, "run", spec, "--json")
     shell.run_of(process)
     shell.wait_until(lambda: trials_running(shell))
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(1)
     assert process.poll() is None  # it waits for the trial's grace
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20)
     assert process.returncode == 130
+    assert json.loads(out)["status"] == "interrupted"
     assert "Traceback" not in err
     shell.nothing_left()
 

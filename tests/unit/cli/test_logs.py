@@ -67,59 +67,67 @@ def test_a_trial_that_is_not_there_is_told_from_a_silent_one(
     assert orchestrate("logs", run.run, "0").code == 0
 
 
-def follow(run: HandMade, script: Callable[[], None], *arguments: str) -> bytes:
-    """What ``logs -f`` prints while the script goes on; the script must end the run."""
-    with hold(run.home.lock(run.run), run.run):
-        reader = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "logs", run.run, "-f", *arguments], stdout=subprocess.PIPE
-        )
-        # The record belongs to this thread, so the pipe is read in another.
-        out: list[bytes] = []
-        assert reader.stdout is not None
-        reading = threading.Thread(target=lambda: out.append(reader.stdout.read()))  # type: ignore[union-attr]
-        reading.start()
-        script()
-        reading.join(timeout=60)
-        assert reader.wait(timeout=60) == 0
-    return out[0]
+class Reader:
+    """``logs -f`` in a process of its own; what it prints is read as it comes."""
+
+    def __init__(self, run: HandMade, *arguments: str) -> None:
+        command = [sys.executable, "-m", "orchestrator", "logs", run.run, "-f", *arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
+        self.seen = b""
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        while data := self._process.stdout.read(65536):
+            self.seen += data
+
+    def wait_for(self, text: bytes) -> None:
+        deadline = time.monotonic() + 60
+        while text not in self.seen:
+            assert time.monotonic() < deadline, self.seen
+            time.sleep(0.01)
+
+    def end(self) -> bytes:
+        self._reading.join(timeout=60)
+        assert self._process.wait(timeout=60) == 0
+        return self.seen
 
 
 def test_following_goes_on_into_the_next_attempt_and_loses_no_last_byte(make_run: Make) -> None:
     run = make_run(total=1)
     run.trial(0, "running")
-
-    def script() -> None:
+    with hold(run.home.lock(run.run), run.run):
+        reader = Reader(run, "0")
         run.log(0, b"one\n")
-        time.sleep(0.3)
+        reader.wait_for(b"one\n")
         run.log(0, b"two")  # written just before the attempt ends
         run.record.save_attempt(0, 1, "ended", Ended(Cause.PREEMPTED))
         run.record.save_attempt(0, 2, "running", None)
         run.log(0, b"three\n", attempt=2)
-        time.sleep(0.3)
+        reader.wait_for(b"three\n")
         run.log(0, b"four", attempt=2)
         run.record.save_attempt(0, 2, "ended", Ended(None))
         run.record.save_trial(0, TrialState.SUCCEEDED, 2, "", None)
-
-    assert follow(run, script, "0") == b"one\ntwothree\nfour"
+        assert reader.end() == b"one\ntwothree\nfour"
 
 
 def test_following_all_trials_ends_with_the_run(make_run: Make) -> None:
     run = make_run(total=2)
     run.trial(0, "running")
-
-    def script() -> None:
+    with hold(run.home.lock(run.run), run.run):
+        reader = Reader(run)
         run.log(0, b"a\npart")
-        time.sleep(0.3)
+        reader.wait_for(b"[0] a\n")
         run.log(0, b"ly\n")
         run.trial(1, "running")
         run.log(1, b"other")
-        time.sleep(0.3)
+        reader.wait_for(b"partly")
         for trial in (0, 1):
             run.record.save_attempt(trial, 1, "ended", Ended(None))
             run.record.save_trial(trial, TrialState.SUCCEEDED, 1, "", None)
         run.end()
-
-    lines = follow(run, script).splitlines()
+        lines = reader.end().splitlines()
     assert [line for line in lines if line.startswith(b"[0]")] == [b"[0] a", b"[0] partly"]
     assert [line for line in lines if line.startswith(b"[1]")] == [b"[1] other"]
 

@@ -29,7 +29,7 @@ from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secre
 from orchestrator.engine.record import Record
 from orchestrator.engine.runs import find
 from orchestrator.errors import MachineError, UsageError
-from orchestrator.providers import connect
+from orchestrator.providers import connect, default_store
 from orchestrator.search.base import Told
 from orchestrator.spec.model import Spec
 from orchestrator.storage import bundle
@@ -76,7 +76,7 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
     secret_values(spec)
     now = time.time()
     run = new_id(spec.name, now)
-    store = open_store(spec.storage, home)
+    store = open_store(spec.storage or default_store(spec.provider, home), home)
     code = bundle.scan(plan.base / spec.workload.code) if spec.workload.code is not None else None
     sent = bundle.upload(store, code).bytes_sent if code is not None else 0
     job = job_document(spec, run, plan.base, code.digest if code else None, _requirements(plan))
@@ -165,7 +165,11 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
         try:
             plan = make_plan(spec, Path(facts["base"]), compute, _earlier(spec, home))
             store = open_store(facts["store"], home)
-            request = replace(pool_request(spec, run, facts["job"], facts["created"]), secrets=secret_values(spec))
+            request = replace(
+                pool_request(spec, run, facts["job"], facts["created"]),
+                secrets=secret_values(spec),
+                store=facts["store"],
+            )
             _unpack(store, facts["job"], home, plan)
             driver = Driver(
                 request,

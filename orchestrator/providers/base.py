@@ -144,7 +144,8 @@ class PoolRequest:
     many tasks may run at once (None: as many as the provider finds sensible).  ``lease_until`` is the Unix time after
     which the pool must be gone whoever is alive, ``idle_timeout`` the seconds without work after which it shrinks
     to nothing.  ``secrets`` are values for the tasks' environment: they go to the provider's own secret channel, are
-    never written down and never shown, so they are left out of ``repr``.
+    never written down and never shown, so they are left out of ``repr``.  ``store`` is the URL of the object store that
+    the run is kept in; None: the provider's own choice.
     """
 
     name: str
@@ -163,6 +164,7 @@ class PoolRequest:
     isolation: str = "process"
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

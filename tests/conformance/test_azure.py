@@ -11,8 +11,7 @@ from orchestrator.emulators.azure_batch import AzureBatchEmulator
 from orchestrator.emulators.azurite import Azurite, find_azurite
 from orchestrator.emulators.childserver import ServerFailed
 from orchestrator.emulators.emulated import environment
-from orchestrator.providers.azure import connect
-from orchestrator.providers.azure.compute import AzureCompute
+from orchestrator.providers.azure import connect, default_store
 from orchestrator.storage.layout import Home
 from orchestrator.storage.open import open_store
 from orchestrator.testing.conformance import Bench, ProviderSuite
@@ -33,12 +32,7 @@ def bench(isolation: str, folder: Path) -> Iterator[Bench]:
             "AZURE_STORAGE_CONNECTION_STRING": storage.connection_string,
         }
         with environment(variables):
-            compute = AzureCompute(home, "store")
-            from orchestrator.providers.azure import site
-
-            store = open_store(compute.store_url, home)
-            site.ensure_container(store)  # type: ignore[arg-type]
-            yield Bench(lambda run: connect(home, run), store)
+            yield Bench(lambda run: connect(home, run), open_store(default_store(home), home))
 
 
 class TestAzureProcesses(ProviderSuite):

@@ -12,13 +12,30 @@ compute                 the contract, put together from these
 
 from __future__ import annotations
 
-from orchestrator.providers.azure.compute import AzureCompute
+from orchestrator.providers.azure import settings
+from orchestrator.providers.azure.compute import AzureCompute, store_url
 from orchestrator.providers.base import Compute
 from orchestrator.storage.layout import Home
+from orchestrator.storage.open import open_store
 
-__all__ = ["AzureCompute", "connect"]
+__all__ = ["AzureCompute", "connect", "default_store"]
 
 
 def connect(home: Home, run: str) -> Compute:
     """A connection for this run.  What is missing to make it is said by the first call that needs it."""
     return AzureCompute(home, run)
+
+
+def default_store(home: Home) -> str:
+    """Where runs are kept whose spec names no storage; its container is made where it is missing.
+
+    Raises AuthenticationFailed naming the variable that is missing.
+    """
+    from orchestrator.providers.azure import site
+    from orchestrator.storage.blob import BlobStore
+
+    url = store_url(settings.load(home))
+    store = open_store(url, home)
+    if isinstance(store, BlobStore):
+        site.ensure_container(store)
+    return url

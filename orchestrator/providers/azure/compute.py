@@ -62,11 +62,6 @@ class AzureCompute:
             stores=("az",),
         )
 
-    @property
-    def store_url(self) -> str:
-        """Where runs are kept when the spec does not say."""
-        return store_url(settings.load(self._home))
-
     def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
         sized = request.sizing(request_)
         size = sized.choice.size
@@ -93,6 +88,8 @@ class AzureCompute:
         from orchestrator.storage.hashes import HashCache
 
         request.sizing(request_)
+        if request_.store is not None:
+            self._use(request_.store)
         hashes = HashCache(self._home.hashes)
         self._site = site.prepare(self._store, request_, self._batch.settings.poll_seconds, hashes)
         self._request = request_
@@ -161,12 +158,19 @@ class AzureCompute:
     @property
     def _store(self) -> BlobStore:
         if self._opened is None:
-            from orchestrator.storage.blob import BlobStore
+            return self._use(store_url(self._batch.settings))
+        return self._opened
 
-            store = open_store(store_url(self._batch.settings), self._home)
+    def _use(self, url: str) -> BlobStore:
+        """Take this store; nothing has been read through another one yet."""
+        from orchestrator.storage.blob import BlobStore
+
+        if self._opened is None or self._opened.url != url:
+            store = open_store(url, self._home)
             if not isinstance(store, BlobStore):
                 raise InvalidRequest(f"Tasks on Azure Batch cannot reach {store.url}.", remedy="Use an az:// store.")
             self._opened = store
+            self._pools.clear()
         return self._opened
 
     def _pool(self, name: str) -> Pool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
-from orchestrator.spec.problems import did_you_mean, one_of
+from orchestrator.spec.problems import did_you_mean, one_of, shortened
 
 Values = Mapping[str, Any]
 Term = Callable[[Values], Any]
@@ -132,6 +132,7 @@ class Formula:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.shown = shortened(text)
         if len(text) > MAX_LENGTH:
             raise FormulaError(f"is {len(text)} characters long; a formula has at most {MAX_LENGTH}")
         try:
@@ -140,7 +141,7 @@ class Formula:
                 tree = ast.parse(text.strip(), mode="eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deep"
-            raise FormulaError(f"'{text}' is no formula: {reason}") from None
+            raise FormulaError(f"'{shortened(text)}' is no formula: {reason}") from None
         names: set[str] = set()
         self._term = self._build(tree.body, names, 0)
         self.names = frozenset(names)
@@ -158,11 +159,11 @@ class Formula:
         except (ArithmeticError, TypeError, ValueError, LookupError) as error:
             reason = f"no value {error}" if isinstance(error, KeyError) else str(error)
             point = ", ".join(f"{name} = {values[name]!r}" for name in sorted(self.names) if name in values)
-            raise FormulaError(f"'{self.text}' has no value{' at ' if point else ''}{point}: {reason}") from None
+            raise FormulaError(f"'{self.shown}' has no value{' at ' if point else ''}{point}: {reason}") from None
 
     def _build(self, node: ast.expr, names: set[str], depth: int) -> Term:
         if depth > MAX_DEPTH:
-            raise FormulaError(f"'{self.text}' is nested more than {MAX_DEPTH} deep")
+            raise FormulaError(f"'{self.shown}' is nested more than {MAX_DEPTH} deep")
 
         def build(child: ast.expr) -> Term:
             return self._build(child, names, depth + 1)
@@ -199,13 +200,13 @@ class Formula:
                 function = self._function(name)
                 arguments = [build(argument) for argument in node.args]
                 return lambda values: function(*(argument(values) for argument in arguments))
-        what = _OTHERS.get(type(node), f"'{ast.unparse(node)}'")
-        raise FormulaError(f"'{self.text}' holds {what}, which no formula can")
+        what = _OTHERS.get(type(node), f"'{shortened(ast.unparse(node))}'")
+        raise FormulaError(f"'{self.shown}' holds {what}, which no formula can")
 
     def _function(self, name: str) -> Callable[..., Any]:
         if name not in FUNCTIONS:
             hint = did_you_mean(name, FUNCTIONS) or f"the functions are {one_of(sorted(FUNCTIONS))}"
-            raise FormulaError(f"'{self.text}' calls '{name}', which is no function here: {hint}")
+            raise FormulaError(f"'{self.shown}' calls '{name}', which is no function here: {hint}")
         return FUNCTIONS[name]
 
     def _compare(self, node: ast.Compare, build: Callable[[ast.expr], Term]) -> Term:

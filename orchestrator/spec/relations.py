@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
@@ -12,7 +13,7 @@ from orchestrator.spec.finite import Choice
 from orchestrator.spec.formula import Formula
 from orchestrator.spec.kind import Kind
 from orchestrator.spec.model import Search, Spec
-from orchestrator.spec.problems import all_of, describe, did_you_mean
+from orchestrator.spec.problems import all_of, did_you_mean, shortened
 from orchestrator.spec.search_options import ADAPTIVE, FILE_NAMES, QUASI_RANDOM, is_own
 from orchestrator.spec.validate import Finding, Path
 
@@ -51,7 +52,9 @@ def parameter_findings(
         if isinstance(kind, Derived):
             for read in sorted(kind.formula.names - known):
                 if not open_names:
-                    yield Finding((*path, "derived"), f"reads an unknown parameter '{read}'", did_you_mean(read, known))
+                    yield Finding(
+                        (*path, "derived"), f"reads an unknown parameter '{shortened(read)}'", did_you_mean(read, known)
+                    )
         if name in others:
             yield Finding(path, "is given by the points of the search too", "remove it here", on_key=True)
     try:
@@ -74,7 +77,9 @@ def _conditions(
         at = (*path, "when", other)
         if other not in known:
             if not open_names:
-                yield Finding(at, f"there is no parameter '{other}'", did_you_mean(other, known), on_key=True)
+                yield Finding(
+                    at, f"there is no parameter '{shortened(other)}'", did_you_mean(other, known), on_key=True
+                )
             continue
         source = parameters.get(other)
         if source is None or isinstance(source, Derived) or source.size is None or source.size > LISTED:
@@ -91,7 +96,7 @@ def _tie(parameters: Mapping[str, Kind], kind: Choice, other: str, path: Path) -
     at = (*path, "tied")
     source = parameters.get(other)
     if source is None:
-        yield Finding(at, f"there is no parameter '{other}'", did_you_mean(other, parameters))
+        yield Finding(at, f"there is no parameter '{shortened(other)}'", did_you_mean(other, parameters))
     elif not isinstance(source, Choice):
         yield Finding(at, f"'{other}' is no choice", "only choices can be tied")
     elif source.tied is not None and source is not kind:
@@ -104,11 +109,15 @@ def _tie(parameters: Mapping[str, Kind], kind: Choice, other: str, path: Path) -
 
 def _constraints(spec: Spec, others: frozenset[str], open_names: bool) -> Iterator[Finding]:
     known = {*spec.parameters, *others}
+    repeats = {name for name, kind in spec.parameters.items() if isinstance(kind, Repeat)}
     for place, text in enumerate(spec.search.constraints):
         for read in sorted(Formula(text).names - known):
             if not open_names:
-                message = f"'{text}' reads an unknown parameter '{read}'"
+                message = f"'{shortened(text)}' reads an unknown parameter '{shortened(read)}'"
                 yield Finding(("search", "constraints", place), message, did_you_mean(read, known))
+        for read in sorted(Formula(text).names & repeats):
+            message = f"'{shortened(text)}' reads the repetition '{read}'"
+            yield Finding(("search", "constraints", place), message, "constraints are about points")
 
 
 def _grids(spec: Spec) -> Iterator[Finding]:
@@ -201,4 +210,4 @@ def same(left: Any, right: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return describe(value).removeprefix("the text ").removeprefix("the number ")
+    return f"'{shortened(value)}'" if isinstance(value, str) else shortened(json.dumps(value))

@@ -915,8 +915,15 @@ class Place(object):
     """
 
     environ = {}  # type: Dict[str, str]
+    _encoded = None  # type: Optional[Dict[bytes, bytes]]
     secrets = {}  # type: Dict[str, str]
     shim = None  # type: Optional[str]
+
+    def variables(self) -> "Dict[bytes, bytes]":
+        """A copy of ``environ`` as the system takes it."""
+        if self._encoded is None:
+            self._encoded = {encode(name): encode(value) for name, value in self.environ.items()}
+        return dict(self._encoded)
 
     def fill(self, digest: str, work: str) -> None:
         """Put the code bundle into the empty working directory."""
@@ -1042,9 +1049,7 @@ class Attempt(object):
             self.place.bring(source, self._inside(target, "input"))
         self._link_checkpoint()
         self._metrics = Metrics(self.folder, self.job["metrics"])
-        argv = self._command()
-        env = self._environment()
-        self._spawn(find_program(argv[0], env), argv, env)
+        self._spawn(self._command(), self._environment())
 
     def _render(self, parts: "Sequence[Part]", quote: "Optional[Callable[[str], str]]" = None) -> str:
         try:
@@ -1099,102 +1104,66 @@ class Attempt(object):
         return ["/bin/sh", "-c", self._render(command["shell"], quote_word)]
 
     def _environment(self) -> "Dict[str, str]":
-        env = dict(self.place.environ)
-        # What a program printed just before it was killed is what its user needs most.
-        env.setdefault("PYTHONUNBUFFERED", "1")
+        """The variables that the program finds beside those of its place, or instead of them."""
+        inherited, env = self.place.environ, {}  # type: Tuple[Dict[str, str], Dict[str, str]]
+        if "PYTHONUNBUFFERED" not in inherited:
+            # What a program printed just before it was killed is what its user needs most.
+            env["PYTHONUNBUFFERED"] = "1"
         for name, value in self.task["params"].items():
             env["PARAM_" + name] = text_of(value)
         for name, parts in self.job["env"].items():
             env[name] = self._render(parts)
         for name in self.job["secrets"]:
-            value = self.place.secrets.get(name, self.place.environ.get(name))
+            value = self.place.secrets.get(name, inherited.get(name))
             if value is None:
                 raise Failure(COMMAND, "The secret %s has no value here." % name)
             env[name] = self._secrets[name] = value
         if self.place.shim:
             # Last, so that it hides nothing of the user's.
-            own = env.get("PYTHONPATH")
+            own = env.get("PYTHONPATH", inherited.get("PYTHONPATH"))
             env["PYTHONPATH"] = own + os.pathsep + self.place.shim if own else self.place.shim
         env["ORCHESTRATE_RUN"] = self.job["run"]
         env["ORCHESTRATE_TRIAL"] = str(self.task["trial"])
         env["ORCHESTRATE_ATTEMPT"] = str(self.task["attempt"])
-        env["ORCHESTRATE_PARAMS"] = os.path.join(self.folder, "params.json")
-        env["ORCHESTRATE_METRICS"] = os.path.join(self.folder, "reports.jsonl")
+        env["ORCHESTRATE_PARAMS"] = self.folder + "/params.json"
+        env["ORCHESTRATE_METRICS"] = self.folder + "/reports.jsonl"
         if self._checkpoint:
             env["ORCHESTRATE_CHECKPOINT"] = self._checkpoint
-        else:
-            env.pop("ORCHESTRATE_CHECKPOINT", None)
         return env
 
-    def _spawn(self, program: str, argv: "List[str]", env: "Dict[str, str]") -> None:
+    def _spawn(self, argv: "List[str]", env: "Dict[str, str]") -> None:
         import errno
-        import signal
 
+        path = find_program(argv[0], env.get("PATH", self.place.environ.get("PATH", os.defpath)))
+        variables = self.place.variables()
+        variables.pop(b"ORCHESTRATE_CHECKPOINT", None)  # of a run that this one is a trial of
         try:
-            path, words = encode(program), [encode(word) for word in argv]
-            variables = {encode(name): encode(value) for name, value in env.items()}
-            if any(b"\0" in word for word in words) or any(b"\0" in item for item in variables.values()):
+            words = [encode(word) for word in argv]
+            added = {encode(name): encode(value) for name, value in env.items()}
+            if any(b"\0" in word for words in (words, added.values()) for word in words):
                 raise ValueError("they hold a NUL character")
-            if any(b"=" in name or b"\0" in name or not name for name in variables):
+            if any(b"=" in name or b"\0" in name or not name for name in added):
                 raise ValueError("a variable has a name that no variable can have")
         except ValueError as error:  # UnicodeEncodeError too
             raise Failure(COMMAND, "The command or its variables cannot be passed on: %s." % error)
-        parent = os.getpid()
+        variables.update(added)
         streams = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
-        read, write = os.pipe()
         try:
-            for name in ("stdout.txt", "stderr.txt"):
+            for name in ("/stdout.txt", "/stderr.txt"):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                streams.append(os.open(os.path.join(self.folder, name), flags, 0o666))
-            self.pid = os.fork()
-            if self.pid == 0:
-                # Nothing here may raise, load a module or return.
-                stage = b"start"
-                try:
-                    signal.set_wakeup_fd(-1)
-                    os.setsid()
-                    if _prctl is not None:
-                        _prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
-                        if os.getppid() != parent:
-                            os._exit(125)
-                    # Python ignores these two; the program must find them as usual.
-                    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-                    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-                    for number, fd in enumerate(streams):
-                        os.dup2(fd, number)
-                    os.chdir(self._work)
-                    stage = b"exec"
-                    try:
-                        os.execve(path, words, variables)
-                    except OSError as error:
-                        if error.errno != errno.ENOEXEC:
-                            raise
-                        # A script without a first line that names its interpreter, as execvp(3) takes it.
-                        os.execve("/bin/sh", [b"sh", path, *words[1:]], variables)
-                except OSError as error:
-                    os.write(write, stage + b" %d" % (error.errno or 0))
-                except BaseException:
-                    os.write(write, stage + b" 0")
-                finally:
-                    os._exit(125)
-            os.close(write)
-            write = -1
-            answer = os.read(read, 100)
+                streams.append(os.open(self.folder + name, flags, 0o666))
+            try:
+                self.pid = launch(encode(path), words, variables, self._work, streams)
+            except OSError as error:
+                why = os.strerror(error.errno or 0)
+                if error.errno in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO):
+                    raise Failure(INFRASTRUCTURE, "The command could not be started: %s." % why)
+                if error.errno == errno.ENOENT:
+                    why += " (or the interpreter that its first line names)"
+                raise Failure(COMMAND, "The command '%s' cannot be started: %s." % (argv[0], why))
         finally:
-            for fd in (*streams, read, write):
-                if fd >= 0:
-                    os.close(fd)
-        if answer:
-            os.waitpid(self.pid, 0)
-            self.pid = 0
-            where, _, text = answer.decode("ascii").partition(" ")
-            code = int(text)
-            why = os.strerror(code) if code else "unknown error"
-            if where != "exec" or code in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO):
-                raise Failure(INFRASTRUCTURE, "The command could not be started: %s." % why)
-            if code == errno.ENOENT:
-                why += " (or the interpreter that its first line names)"
-            raise Failure(COMMAND, "The command '%s' cannot be started: %s." % (argv[0], why))
+            for fd in streams:
+                os.close(fd)
 
     # ------------------------------------------------------------------------------------------- while
 
@@ -1411,11 +1380,10 @@ def encode(text: str) -> bytes:
 _programs = {}  # type: Dict[Tuple[str, str], str]
 
 
-def find_program(name: str, env: "Dict[str, str]") -> str:
+def find_program(name: str, path: str) -> str:
     """The file that a program's name means, by the PATH that the program will see.  Raises Failure."""
     if "/" in name:
         return name
-    path = env.get("PATH", os.defpath)
     known = _programs.get((path, name))
     if known is not None:
         return known
@@ -1426,6 +1394,55 @@ def find_program(name: str, env: "Dict[str, str]") -> str:
             _programs[path, name] = candidate
             return candidate
     raise Failure(COMMAND, "The command '%s' was not found on PATH." % name)
+
+
+def launch(
+    path: bytes, words: "List[bytes]", variables: "Dict[bytes, bytes]", folder: str, streams: "Sequence[int]"
+) -> int:
+    """Start a program in ``folder`` and in a session of its own, with these files as its standard streams.
+
+    Returns its process id; raises OSError where it cannot be executed.  Leaves this process in ``/``.  The program is
+    spawned without a fork of this process, which would take twice the time: so nothing can be set in between, and the
+    kernel does not end the program with us.  Whoever runs attempts is under a supervisor that does.
+    """
+    import errno
+
+    os.chdir(folder)
+    try:
+        try:
+            return _execute(path, words, variables, streams)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # A script without a first line that names its interpreter, as execvp(3) takes it.
+            return _execute(b"/bin/sh", [b"sh", path, *words[1:]], variables, streams)
+    finally:
+        os.chdir("/")
+
+
+def _execute(path: bytes, words: "List[bytes]", variables: "Dict[bytes, bytes]", streams: "Sequence[int]") -> int:
+    import signal
+
+    # Python ignores these two; the program must find them as usual.
+    usual = (signal.SIGPIPE, signal.SIGXFSZ)
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams)]
+        return os.posix_spawn(path, words, variables, file_actions=actions, setsid=True, setsigdef=usual)
+    except (AttributeError, NotImplementedError):
+        # Python before 3.8, or a C library that does not begin sessions.
+        import subprocess
+
+        process = subprocess.Popen(
+            words,
+            executable=path,
+            env=variables,
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
+            start_new_session=True,
+        )
+        process.returncode = 0  # it is not this object that will wait for it
+        return process.pid
 
 
 # ----------------------------------------------------------------------------------------------- object stores
@@ -1482,9 +1499,18 @@ class Transport(object):
         """Whether somebody has asked this task to stop.  Called at every look, like ``grow``."""
         return False
 
+    def began(self, name: str) -> None:
+        """Let whoever watches the run know that this task runs."""
+
+    def ended(self, name: str, result: "Json") -> None:
+        """Let whoever watches the run know that this task has ended and that all of it is stored."""
+
 
 class FileTransport(Transport):
     """An object store that is a folder on this machine, or one mounted into the container."""
+
+    def __init__(self, root: str) -> None:
+        Transport.__init__(self, os.path.abspath(root))
 
     def path(self, key: str) -> str:
         return os.path.join(self.root, *key.split("/"))
@@ -1940,6 +1966,457 @@ class AzureTransport(Transport):
         return name in self._stopped
 
 
+class HttpTransport(Transport):
+    """What the object stores that are reached by HTTP have in common; a subclass says how one call is made."""
+
+    # Seconds that one call may take, while the program runs and otherwise; that a call which must succeed is repeated;
+    # and the longest pause in between.
+    HURRIED, TIMEOUT, PATIENCE, PAUSE = 10.0, 60.0, 600.0, 20.0
+
+    def __init__(self, root: str, cache: str) -> None:
+        """``cache`` is a folder for what several tasks of this machine read."""
+        Transport.__init__(self, root)
+        self._cache = cache
+        self._kept = None  # type: Any
+
+    def _call(self, method: str, key: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
+        """Status, headers and body of every answer that need not be asked for again; OSError for all else."""
+        raise NotImplementedError
+
+    def _open(self, key: str) -> "Any":
+        """An open answer whose body is the object."""
+        raise NotImplementedError
+
+    def _surely(self, method: str, key: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
+        """A call that is repeated until it is answered."""
+        deadline, pause = time.monotonic() + self.PATIENCE, 0.5
+        while True:
+            try:
+                return self._call(method, key, data, headers)
+            except OSError:
+                if self.hurried or time.monotonic() > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, self.PAUSE)
+
+    @staticmethod
+    def _refused(what: str, status: int, body: bytes) -> OSError:
+        return OSError("%s: the store answered %d %s" % (what, status, body[:300].decode("utf-8", "replace")))
+
+    def get(self, key: str) -> bytes:
+        status, _, body = self._surely("GET", key)
+        if status != 200:
+            raise self._refused(key, status, body)
+        return body
+
+    def _fetch(self, what: str, opened: "Callable[[], Any]", path: str) -> None:
+        """The whole body of an answer into a file."""
+        import shutil
+
+        deadline, pause = time.monotonic() + self.PATIENCE, 0.5
+        while True:
+            try:
+                with opened() as answer, open(path + ".part", "wb") as out:
+                    shutil.copyfileobj(answer, out, 1 << 20)
+                    expected = answer.headers.get("Content-Length")
+                    if expected is not None and out.tell() != int(expected):
+                        raise OSError("the answer was cut off")
+                os.rename(path + ".part", path)
+                return
+            except OSError as error:
+                if getattr(error, "code", 500) in (403, 404) or time.monotonic() > deadline:
+                    raise OSError("%s: %s" % (what, error))
+            time.sleep(pause)
+            pause = min(2 * pause, self.PAUSE)
+
+    def _cached(self, name: str, key: str, sha256: str) -> str:
+        """The path of an object that is kept for other tasks of this machine, and is what its digest says."""
+        import fcntl
+
+        os.makedirs(self._cache, exist_ok=True)
+        path = os.path.join(self._cache, name)
+        lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for fresh in (False, True):
+                if fresh or not os.path.exists(path):
+                    self._fetch(key, lambda: self._open(key), path)
+                if digest_of(path) == sha256:
+                    return path
+        finally:
+            os.close(lock)
+        raise Failure(INFRASTRUCTURE, "The stored object '%s' is not what was stored." % key)
+
+    def bundle(self, digest: str, work: str) -> None:
+        unpack_bundle(self._cached(digest + ".tar", "bundles/%s.tar" % digest, digest), work)
+
+    def bring(self, source: str, target: str) -> None:
+        """Stored inputs are linked to the machine's one copy; they are to be read only.  Other URLs are fetched."""
+        import urllib.request
+
+        if source.startswith(("https://", "http://")):
+            self._fetch(source, lambda: urllib.request.urlopen(source, timeout=self.TIMEOUT), target)
+            return
+        if source.split("/")[0] != "blobs":
+            raise Failure(COMMAND, "The input '%s' is neither a stored input nor a URL." % source)
+        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
+            sha256 = file["sha256"]
+            blob = self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
+            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if file["mode"] & 0o100:
+                copy_file(blob, place)
+                os.chmod(place, 0o755)
+            else:
+                os.symlink(blob, place)
+
+    def checkpoint(self, key: str, folder: str) -> str:
+        import tarfile
+
+        os.makedirs(folder, exist_ok=True)
+        path = folder + ".tar"
+        if self._has(key):
+            self._fetch(key, lambda: self._open(key), path)
+            with tarfile.open(path) as archive:
+                for member in archive.getmembers():
+                    parts = member.name.split("/")
+                    if (member.isreg() or member.isdir()) and not member.name.startswith("/") and ".." not in parts:
+                        archive.extract(member, folder)
+            os.unlink(path)
+        self._kept = self._state_of(folder)
+        return folder
+
+    def _has(self, key: str) -> bool:
+        status, _, body = self._surely("HEAD", key)
+        if status not in (200, 404):
+            raise self._refused(key, status, body)
+        return status == 200
+
+    @staticmethod
+    def _state_of(folder: str) -> "List[Tuple[str, int, int]]":
+        found = []
+        for root, _, names in os.walk(folder):
+            for name in names:
+                status = os.lstat(os.path.join(root, name))
+                found.append((os.path.join(root, name), status.st_size, status.st_mtime_ns))
+        return sorted(found)
+
+    def keep_checkpoint(self, key: str, folder: str) -> None:
+        """As it is, if it has changed; one that changes while it is read is left for the next time."""
+        import tarfile
+
+        path = folder + ".tar"
+        try:
+            state = self._state_of(folder)
+            if state == self._kept:
+                return
+            with tarfile.open(path, "w") as archive:
+                archive.add(folder, ".")
+            if self._state_of(folder) != state:
+                return
+        except FileNotFoundError:
+            return  # the program replaced a file meanwhile
+        self.put(key, path)
+        self._kept = state
+
+
+class S3Calls(object):
+    """Signed calls to one bucket (Signature Version 4 of the AWS General Reference), with the task's own role.
+
+    ``root`` is ``s3://BUCKET/PREFIX``.  Credentials come from the container's endpoint where there is one, else from
+    the environment.  This class is also sent alone, as text, to fetch the runner: it uses nothing of this file.
+    """
+
+    def __init__(self, root: str, environ: "Any") -> None:
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(root)
+        bucket, prefix = parts.netloc, parts.path.strip("/")
+        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        if endpoint:
+            base = "%s/%s" % (endpoint.rstrip("/"), bucket)
+        elif "." in bucket:  # no certificate is for such a host
+            base = "https://s3.%s.%s/%s" % (region, domain, bucket)
+        else:
+            base = "https://%s.s3.%s.%s" % (bucket, region, domain)
+        self.bucket = base
+        self.prefix = prefix + "/" if prefix else ""
+        self._region, self._environ = region, environ
+        self._keys, self._until = None, 0.0  # type: Any, float
+
+    def _credentials(self) -> "Any":
+        import calendar
+        import json
+        import time
+        import urllib.request
+
+        env = self._environ
+        relative, full = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+        if not (env.get(relative) or env.get(full)):
+            if not env.get("AWS_ACCESS_KEY_ID"):
+                raise OSError("this task has no credentials: its job definition needs a role (jobRoleArn)")
+            return env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env.get("AWS_SESSION_TOKEN")
+        if self._keys is None or time.time() > self._until - 300:
+            url = "http://169.254.170.2" + env[relative] if env.get(relative) else env[full]
+            token = env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+            if env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
+                with open(env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]) as file:
+                    token = file.read().strip()
+            request = urllib.request.Request(url, headers={"Authorization": token} if token else {})
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                told = json.loads(answer.read().decode("utf-8"))
+            self._keys = told["AccessKeyId"], told["SecretAccessKey"], told.get("Token")
+            expires = time.strptime(told["Expiration"][:19], "%Y-%m-%dT%H:%M:%S")
+            self._until = float(calendar.timegm(expires))
+        return self._keys
+
+    def request(self, method: str, key: str, query: "Any" = None, data: "Any" = None, headers: "Any" = None) -> "Any":
+        """A signed request for a key, or for the bucket where ``key`` is None."""
+        import hashlib
+        import hmac
+        import time
+        import urllib.request
+        from urllib.parse import quote, urlsplit
+
+        access, secret, token = self._credentials()
+        parts = urlsplit(self.bucket)
+        path = parts.path + ("/" + quote(self.prefix + key, safe="/-_.~") if key is not None else "/")
+        pairs = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in (query or {}).items())
+        asked = "&".join("%s=%s" % pair for pair in pairs)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        digest = hashlib.sha256(data or b"").hexdigest()
+        signed = {"host": parts.netloc, "x-amz-content-sha256": digest, "x-amz-date": stamp}
+        if token:
+            signed["x-amz-security-token"] = token
+        names = ";".join(sorted(signed))
+        listed = "".join("%s:%s\n" % (name, signed[name]) for name in sorted(signed))
+        text = "\n".join((method, path, asked, listed, names, digest))
+        scope = "%s/%s/s3/aws4_request" % (stamp[:8], self._region)
+        string = "\n".join(("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(text.encode("utf-8")).hexdigest()))
+        signing = ("AWS4" + secret).encode("utf-8")
+        for part in scope.split("/") + [string]:
+            mac = hmac.new(signing, part.encode("utf-8"), hashlib.sha256)
+            signing = mac.digest()
+        credential = "Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (access, scope, names, mac.hexdigest())
+        known = {name: value for name, value in signed.items() if name != "host"}
+        known["Authorization"] = "AWS4-HMAC-SHA256 " + credential
+        if data is not None:
+            known["Content-Type"] = "application/octet-stream"
+        known.update(headers or {})
+        url = "%s://%s%s" % (parts.scheme, parts.netloc, path)
+        return urllib.request.Request(url + ("?" + asked if asked else ""), data=data, headers=known, method=method)
+
+
+class S3Transport(HttpTransport):
+    """A bucket of S3, with the role of the task.  ``root`` is ``s3://BUCKET/PREFIX``; see :class:`S3Calls`.
+
+    Objects do not grow, so a log is stored in parts below ``log/TRY/`` while its program runs and as a whole at the
+    end.  What becomes of the tasks is told by small objects below ``runs/RUN/feed``, which are listed in order of time:
+    ``MILLISECONDS.TASK.NUMBER.KIND.CONTENT``, where CONTENT is base64 and stands in the name itself where it fits.
+    """
+
+    # Bytes of one part of a large object, and from where on an object is sent in parts.
+    PART, WHOLE = 64 << 20, 128 << 20
+    # After so many parts a log's parts become rarer.
+    FREQUENT, RARER = 100, 10
+    # Bytes of content that a name takes: it has 1,024 at most.
+    NAMED = 480
+
+    def __init__(self, root: str) -> None:
+        self._gone = set()  # type: Set[str]  # logs that are stored as a whole
+        self._calls = S3Calls(root, dict(os.environ))
+        self._poll = float(os.environ.get("ORCHESTRATE_POLL", "5"))
+        HttpTransport.__init__(self, root, os.path.abspath("cache"))
+        self._key = self._run = ""
+        self._try = os.environ.get("AWS_BATCH_JOB_ATTEMPT", "1")
+        self._parts = {}  # type: Dict[str, Tuple[float, List[str]]]  # key -> not before, its parts
+        self._number = 0
+        self._unfed = []  # type: List[Any]
+        self._feed_at, self._feed_pause = 0.0, self._poll
+        self._stop_tag, self._stop_at, self._stopped = "", 0.0, set()  # type: str, float, Set[str]
+
+    def _call(
+        self, method: str, key: "Optional[str]", data: "Any" = None, headers: "Any" = None, query: "Any" = None
+    ) -> "Tuple[int, Any, bytes]":
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        request = self._calls.request(method, key, query, data, headers)  # type: ignore[arg-type]
+        try:
+            try:
+                answer = urllib.request.urlopen(request, timeout=self.HURRIED if self.hurried else self.TIMEOUT)
+            except urllib.error.HTTPError as error:
+                answer = error
+            try:
+                status, body = answer.getcode(), answer.read()
+                if status >= 500 or status == 429:
+                    raise OSError("S3 answered %d" % status)
+                return status, answer.headers, body
+            finally:
+                answer.close()
+        except http.client.HTTPException as error:
+            raise OSError("S3's answer was cut off: %r" % error)
+
+    def _open(self, key: str) -> "Any":
+        import urllib.request
+
+        return urllib.request.urlopen(self._calls.request("GET", key), timeout=self.TIMEOUT)
+
+    def begin(self, key: str) -> None:
+        self._key, self._run = key, "/".join(key.split("/")[:2])
+        for name in ("result.json", "stdout.txt", "stderr.txt"):
+            status, _, body = self._surely("DELETE", key + "/" + name)
+            if status not in (200, 204, 404):
+                raise self._refused("what an earlier try left could not be removed", status, body)
+
+    # ------------------------------------------------------------------------------------------------ storing
+
+    def put(self, key: str, path: str) -> None:
+        with open(path, "rb") as file:
+            if os.path.getsize(path) > self.WHOLE:
+                self._put_parts(key, file)
+            else:
+                self._put_bytes(key, file.read())
+
+    def _put_bytes(self, key: str, data: bytes) -> None:
+        status, _, body = self._surely("PUT", key, data)
+        if status != 200:
+            raise self._refused(key, status, body)
+
+    def _put_parts(self, key: str, file: "Any") -> None:
+        import re
+
+        def surely(method: str, query: "Dict[str, str]", data: "Optional[bytes]") -> "Tuple[Any, bytes]":
+            deadline, pause = time.monotonic() + self.PATIENCE, 0.5
+            while True:
+                try:
+                    status, headers, body = self._call(method, key, data, None, query)
+                    if status == 200 and b"<Error>" not in body:  # completing can fail after its headers
+                        return headers, body
+                    raise self._refused(key, status, body)
+                except OSError:
+                    if self.hurried or time.monotonic() > deadline:
+                        raise
+                time.sleep(pause)
+                pause = min(2 * pause, self.PAUSE)
+
+        started = re.search(b"<UploadId>([^<]+)</UploadId>", surely("POST", {"uploads": ""}, b"")[1])
+        if started is None:
+            raise OSError("%s: S3 did not begin an upload in parts" % key)
+        upload = started.group(1).decode()
+        listed, number = "", 0
+        data = file.read(self.PART)
+        while data:
+            number += 1
+            headers = surely("PUT", {"partNumber": str(number), "uploadId": upload}, data)[0]
+            listed += "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>" % (number, headers["ETag"])
+            data = file.read(self.PART)
+        document = "<CompleteMultipartUpload>%s</CompleteMultipartUpload>" % listed
+        surely("POST", {"uploadId": upload}, document.encode("utf-8"))
+
+    def grow(self, key: str, path: str, offset: int, last: bool) -> int:
+        not_before, parts = self._parts.get(key, (0.0, []))
+        try:
+            size = os.path.getsize(path)
+        except FileNotFoundError:
+            return offset
+        if last:
+            if key not in self._gone:
+                self.put(key, path)
+                self._gone.add(key)
+                self._remove(parts)
+            return size
+        now = time.monotonic()
+        if offset == size or now < not_before:
+            return offset
+        self._parts[key] = (now + self._poll * (self.RARER if len(parts) > self.FREQUENT else 1), parts)
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(READ_LIMIT)
+        folder, _, name = key.rpartition("/")
+        part = "%s/log/%s/%s/%015d" % (folder, self._try, name, offset)
+        self._put_bytes(part, data)
+        parts.append(part)
+        return offset + len(data)
+
+    def _remove(self, keys: "List[str]") -> None:
+        """Not worth an error: they are shadowed by the whole."""
+        import base64
+        import hashlib
+        from xml.sax.saxutils import escape
+
+        for start in range(0, len(keys), 1000):
+            some = keys[start : start + 1000]
+            listed = "".join("<Object><Key>%s</Key></Object>" % escape(self._calls.prefix + key) for key in some)
+            data = ("<Delete><Quiet>true</Quiet>%s</Delete>" % listed).encode("utf-8")
+            digest = base64.b64encode(hashlib.md5(data).digest()).decode()
+            try:
+                self._call("POST", None, data, {"Content-MD5": digest}, {"delete": ""})
+            except OSError:
+                return
+
+    # -------------------------------------------------------------------------------------------------- telling
+
+    def _tell(self, name: str, kind: str, content: "Any", surely: bool) -> None:
+        import base64
+
+        data = strict_json(content).encode("utf-8") if content is not None else b""
+        self._number += 1
+        head = "%s/feed/%013d.%s.%06d.%s" % (self._run, time.time() * 1000, name, self._number, kind)
+        if len(data) > self.NAMED:
+            key, body = head + "b.", data
+        else:
+            key, body = "%s.%s" % (head, base64.urlsafe_b64encode(data).decode()), b""
+        status, _, answer = (self._surely if surely else self._call)("PUT", key, body)
+        if status != 200:
+            raise self._refused(key, status, answer)
+
+    def began(self, name: str) -> None:
+        self._tell(name, "r", None, True)
+
+    def ended(self, name: str, result: "Json") -> None:
+        told = {word: result[word] for word in ("cause", "exit_code", "signal", "started", "finished")}
+        self._tell(name, "e", told, True)
+
+    def seen(self, name: str, values: "List[Value]", last: bool) -> None:
+        for metric, value, step, at in values:
+            row = self._unfed[-1] if self._unfed else None
+            if row is None or (row[0], row[1]) != (at, step) or metric in row[2]:
+                row = [at, step, {}]
+                self._unfed.append(row)
+            row[2][metric] = jsonable(value)
+        now = time.monotonic()
+        if not self._unfed or (now < self._feed_at and not last):
+            return
+        try:
+            while self._unfed:
+                self._tell(name, "m", self._unfed[:200], False)
+                del self._unfed[:200]
+            self._feed_pause = self._poll
+        except OSError:
+            # Too many tasks at once: less often, and not all at the same time.
+            self._feed_pause = min(2 * self._feed_pause * (0.75 + 0.5 * (hash(name) % 100) / 100), 60.0)
+        self._feed_at = now + self._feed_pause
+
+    def stopping(self, name: str) -> bool:
+        now = time.monotonic()
+        if now < self._stop_at:
+            return name in self._stopped
+        self._stop_at = now + self._poll
+        try:
+            known = {"If-None-Match": self._stop_tag} if self._stop_tag else {}
+            status, headers, body = self._call("GET", self._run + "/stop.json", None, known)
+        except OSError:
+            return name in self._stopped
+        if status == 200:
+            self._stop_tag = headers.get("ETag", "")
+            self._stopped = set(json.loads(body.decode("utf-8")))
+        return name in self._stopped
+
+
 def digest_of(path: str) -> str:
     """SHA-256 of a file, hexadecimal."""
     import hashlib
@@ -1953,7 +2430,7 @@ def digest_of(path: str) -> str:
     return digest.hexdigest()
 
 
-TRANSPORTS = {"file": FileTransport, "azure": AzureTransport}  # type: Dict[str, Callable[[str], Transport]]
+TRANSPORTS = {"file": FileTransport, "azure": AzureTransport, "s3": S3Transport}  # type: Dict[str, Callable[[str], Transport]]
 
 
 # ------------------------------------------------------------------------------------------ in a container
@@ -1981,6 +2458,7 @@ class Container(Place):
         """Run the attempt and store all that it leaves, ``result.json`` last; returns the result."""
         os.mkdir(self.folder)
         self.transport.begin(self._key)
+        self.transport.began(self._task["name"])
         text = Attempt(self._job, self._task, self.folder, self, wake).run()
         self._ship(last=True)
         result = json.loads(text)  # type: Json
@@ -1991,6 +2469,7 @@ class Container(Place):
             path = os.path.join(self.folder, *name.split("/"))
             if os.path.exists(path):
                 self.transport.put("%s/%s" % (self._key, name), path)
+        self.transport.ended(self._task["name"], result)
         return result
 
     def fill(self, digest: str, work: str) -> None:
@@ -2076,7 +2555,7 @@ def main(arguments: "Optional[Sequence[str]]" = None) -> int:
         scratch = os.path.abspath(options.folder)
         os.mkdir(scratch)
     else:
-        scratch = tempfile.mkdtemp(prefix="orchestrate-", dir=options.scratch)
+        scratch = os.path.abspath(tempfile.mkdtemp(prefix="orchestrate-", dir=options.scratch))
     try:
         transport = TRANSPORTS[options.transport](options.store)
         job = json.loads(transport.get(options.job).decode("utf-8"))

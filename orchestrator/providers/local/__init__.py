@@ -7,8 +7,8 @@ Three kinds of processes, each of which cleans up when another is killed:
 * a **slot** for each trial that can run at a time, a fork of the supervisor, which ends its trial when the supervisor
   is gone.  Supervisor and slots adopt orphans, so nothing that a trial starts gets out of their sight.
 
-Where all three are killed at once, the kernel kills the trials' own processes, and what those had started is found by
-a variable in its environment: when the run is resumed, and by ``owned``.
+Where all three are killed at once, what is left of the trials is found by a variable in its environment: when the run
+is resumed, and by ``owned``.
 
 The supervisor and the slots import this package with an interpreter that sees the standard library alone, so nothing
 is imported here until it is asked for.

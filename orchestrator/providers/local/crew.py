@@ -21,10 +21,7 @@ from orchestrator.runner.runner import signal_name
 CLOSING_SECONDS = 20.0
 """How long the end of a supervisor is waited for.  It gives processes that hang in the kernel half of that."""
 
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "from orchestrator.providers.local.supervisor import main; main(int(sys.argv[2]))"
-)
+_PROGRAM = "import sys; sys.path.append({root!r}); from orchestrator.providers.local.supervisor import main; main({fd})"
 
 
 class Crew:
@@ -41,13 +38,15 @@ class Crew:
         self._socket.setblocking(False)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
-        package = Path(orchestrator.__path__[0])
+        root = str(Path(orchestrator.__path__[0]).parent)
+        program = _PROGRAM.format(root=root, fd=other.fileno()).encode()
         try:
             with other, log.open("ab") as errors:
                 self._process = subprocess.Popen(
-                    # Without the user's site-packages and variables: the standard library is all that is needed, and
-                    # a small process forks quickly.
-                    [sys.executable, "-I", "-S", "-c", _PROGRAM, str(package.parent), str(other.fileno())],
+                    # Without the user's site-packages and variables: the standard library is all that is needed.
+                    # Our name is not on its command line, so that whoever ends us by it (`pkill -9 -f orchestrate`)
+                    # leaves those alive who clean up.
+                    [sys.executable, "-I", "-S", "-c", f"import os; exec(os.read(0, {len(program)}))", "trials"],
                     stdin=subprocess.PIPE,
                     stdout=errors,
                     stderr=errors,
@@ -58,6 +57,7 @@ class Crew:
         except OSError as error:
             self._socket.close()
             raise MachineError(f"The supervisor of local trials cannot be started: {error}.") from error
+        self._write(program)
         self._tell(config)
 
     @property
@@ -66,9 +66,12 @@ class Crew:
         return self._process.pid
 
     def _tell(self, message: Mapping[str, Any]) -> None:
+        self._write(json.dumps(message).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(data)
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it has died: the end of the channel says so, and everything that was under way is lost

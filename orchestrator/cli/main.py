@@ -33,6 +33,7 @@ COMMANDS = {
     "resume": "Go on with a run that was interrupted or killed.",
     "gc": "Give back what dead runs have left behind.",
     "doctor": "Check whether this machine is fit to run sweeps.",
+    "emulate": "Stand in for a cloud on this machine.",
     "init": "Write a sweep to start from.",
     "schema": "Print the JSON Schema of sweep.yaml.",
     "completion": "Print the completion script of a shell.",

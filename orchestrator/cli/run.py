@@ -27,12 +27,20 @@ from orchestrator.spec.load import load
 @click.option(
     "--set", "overrides", metavar="A.B=VALUE", multiple=True, help="Replace one value of the spec; may be repeated."
 )
+@click.option("--emulate", is_flag=True, help="Run against an emulator of the cloud on this machine.")
 @click.option("--detach", is_flag=True, help="Drive the run in the background and print its id.")
 @click.option("--yes", is_flag=True, help="Do not ask before something that may cost money.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else on stdout.")
 @pass_app
 def command(
-    app: App, spec: Path, provider: str | None, overrides: tuple[str, ...], detach: bool, yes: bool, as_json: bool
+    app: App,
+    spec: Path,
+    provider: str | None,
+    overrides: tuple[str, ...],
+    emulate: bool,
+    detach: bool,
+    yes: bool,
+    as_json: bool,
 ) -> int:
     """Run the sweep of SPEC (a YAML file) and print its ranked results.
 
@@ -50,6 +58,10 @@ def command(
         )
     for problem in loaded.warnings:
         say(problem_line(problem))
+    if emulate:
+        from orchestrator.cli.emulate import stand_in
+
+        stand_in(app, {one.provider for one in loaded.specs}, detach)
     plans = [session.plan(one, loaded.base, app.home) for one in loaded.specs]
     for plan in plans:
         for warning in plan.estimate.warnings:

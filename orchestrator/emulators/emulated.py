@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -18,8 +19,8 @@ BOOT_SECONDS, AUTOSCALE_SECONDS = 0.5, 10.0
 def emulated(provider: str, folder: Path | None = None) -> Iterator[Mapping[str, str]]:
     """Start what stands in for the provider; yields the variables that were set, and takes all of it back at the end.
 
-    ``folder`` keeps the services' files; None for temporary ones.  Raises UsageError for a provider that has no
-    emulator, MachineError where one cannot be started.
+    ``folder`` keeps what was stored, so that results outlive the services; None for a temporary one.  Raises UsageError
+    for a provider that has no emulator, MachineError where one cannot be started or another has the folder.
     """
     try:
         start = _STARTERS[provider]
@@ -29,6 +30,11 @@ def emulated(provider: str, folder: Path | None = None) -> Iterator[Mapping[str,
         ) from None
     with start(folder) as variables, environment(variables):
         yield variables
+
+
+def folder_of(home: Path, provider: str) -> Path:
+    """Where the command line's emulated clouds keep what was stored."""
+    return home / "emulated" / provider
 
 
 @contextlib.contextmanager
@@ -53,10 +59,10 @@ def _azure(folder: Path | None) -> Iterator[Mapping[str, str]]:
     from orchestrator.emulators.childserver import ServerFailed
 
     storage = Azurite(folder / "blobs" if folder else None)
-    batch = AzureBatchEmulator(
-        folder / "nodes" if folder else None, boot_seconds=BOOT_SECONDS, autoscale_seconds=AUTOSCALE_SECONDS
-    )
+    batch = AzureBatchEmulator(boot_seconds=BOOT_SECONDS, autoscale_seconds=AUTOSCALE_SECONDS)
     with contextlib.ExitStack() as started:
+        if folder is not None:
+            started.enter_context(_alone(folder))
         try:
             started.enter_context(storage)
             started.enter_context(batch)
@@ -69,6 +75,21 @@ def _azure(folder: Path | None) -> Iterator[Mapping[str, str]]:
             "AZURE_STORAGE_ACCOUNT": storage.account,
             "AZURE_STORAGE_CONNECTION_STRING": storage.connection_string,
         }
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else's services keep their files here meanwhile; a lock that ends with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MachineError(
+                f"Another emulated cloud keeps its files in {folder}.",
+                remedy="Wait for it, or share one: `orchestrate emulate PROVIDER` prints the variables to set.",
+            ) from None
+        yield
 
 
 _STARTERS: dict[str, Callable[[Path | None], AbstractContextManager[Mapping[str, str]]]] = {"azure": _azure}

@@ -63,7 +63,7 @@ def program_here(
 
     def run(module: str, *arguments: object, in_: str = "work") -> Ended:
         folder = tmp_path / in_
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         monkeypatch.chdir(folder)
         monkeypatch.delenv("ORCHESTRATE_CHECKPOINT", raising=False)
         monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
@@ -85,7 +85,7 @@ def program(tmp_path: Path) -> Callable[..., Ended]:
 
     def run(module: str, *arguments: object, in_: str = "work", env: dict[str, str] | None = None) -> Ended:
         folder = tmp_path / in_
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
         done = subprocess.run(
             [sys.executable, "-m", module, *map(str, arguments)],

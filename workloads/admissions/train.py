@@ -13,7 +13,7 @@ def sigmoid(x):
 
 
 def main():
-    parser = training_parser(__doc__, epochs=200)
+    parser = training_parser(__doc__, epochs=200, threads=False)
     parser.add_argument("--lr", type=float, default=1.0)
     parser.add_argument("--hidden", type=int, default=0, help="hidden units; 0 is plain logistic regression")
     parser.add_argument("--data", help="CSV with admit, gre, gpa, rank; else applicants drawn by published odds")

@@ -15,7 +15,7 @@ from .network import Network, accuracy, batches, descend
 
 
 def arguments() -> argparse.Namespace:
-    parser = training_parser(__doc__, epochs=30)
+    parser = training_parser(__doc__, epochs=30, threads=False)
     parser.add_argument("--model", choices=["logistic", "mlp", "lstm"], default="mlp")
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--momentum", type=float, default=0.9)

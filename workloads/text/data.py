@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from trial import BadInput
+from trial import BadInput, hash_arrays
 
 BUILT_IN = Path(__file__).with_name("corpus.tsv")
 NEWSWIRE_TOPICS = 10
@@ -35,6 +35,11 @@ class Corpus:
     train: Texts
     validation: Texts
     test: Texts
+
+    @property
+    def sha256(self) -> str:
+        parts = (self.train, self.validation, self.test)
+        return hash_arrays(*(array for part in parts for array in (np.array(part.texts), part.labels)))
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from .checkpoint import default_folder
 _NOT_THE_EXPERIMENT = {"checkpoint", "epochs", "smoke", "threads", "data", "url"}
 
 
-def training_parser(description: str | None, *, epochs: int) -> argparse.ArgumentParser:
-    """A parser with `--epochs`, `--seed`, `--checkpoint`, `--threads` and `--smoke`."""
+def training_parser(description: str | None, *, epochs: int, threads: bool = True) -> argparse.ArgumentParser:
+    """A parser with `--epochs`, `--seed`, `--checkpoint`, `--smoke` and, if the program can choose, `--threads`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--checkpoint", default=default_folder(), help="folder to go on from after a stop")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads that may be used")
+    if threads:
+        parser.add_argument("--threads", type=int, default=1, help="processor threads that may be used")
     parser.add_argument("--smoke", action="store_true", help="a size that ends in seconds, to see it run")
     return parser
 

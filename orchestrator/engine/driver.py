@@ -173,10 +173,18 @@ class Driver:
 
     def _restore(self) -> None:
         """Tell the search of an earlier life of this run."""
-        for row in self._record.trials():
-            self._search.replay(row.trial, row.params)
+        rows = self._record.trials()
+        row = next(rows, None)
+        # In the order in which it happened as far as the record shows it: a trial was asked for before it ended.  With
+        # one trial in flight that is exact, and searches whose state follows from the order need it.
         for told in self._record.told(self._metric):
+            while row is not None and row.trial <= told.trial:
+                self._search.replay(row.trial, row.params)
+                row = next(rows, None)
             self._told(told)
+        while row is not None:
+            self._search.replay(row.trial, row.params)
+            row = next(rows, None)
         if self._stopper is not None and self._metric is not None:
             for value in self._record.reported(self._metric):
                 self._observe(value.trial, value.step, value.value, value.at)

@@ -13,7 +13,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-_GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 2.0
 
 
 def main(argv: list[str]) -> int:

@@ -4,6 +4,7 @@ import base64
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -103,9 +104,7 @@ class Workbench:
         """Add a task that runs `command` in a shell."""
         task_id = task_id or self.name("task")
         line = shell(command)
-        self.client.create_task(
-            job_id, models.BatchTaskCreateOptions(id=task_id, command_line=line, **more)
-        )
+        self.client.create_task(job_id, models.BatchTaskCreateOptions(id=task_id, command_line=line, **more))
         return task_id
 
     def until(self, job_id: str, task_id: str, state: str = "completed") -> models.BatchTask:
@@ -151,6 +150,12 @@ class Workbench:
                 pool_id, node_id, {"nodeRebootOption": "requeue"}, polling_interval=POLL_SECONDS
             )
         poller.result()
+
+    def path(self, pool_id: str, pattern: str) -> Path:
+        """Wait for the one path below a pool's nodes: a node's folders come a moment after its state."""
+        root = self.emulator.folder / "nodes" / pool_id
+        (found,) = wait_for(lambda: list(root.glob(pattern)), bool, f"for {pattern}")
+        return found
 
     def steady(self, pool_id: str) -> models.BatchPool:
         return wait_for(

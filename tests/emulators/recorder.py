@@ -9,7 +9,6 @@ from azure.batch import models
 
 from .sdk_contract import differences, operation_of
 
-
 STREAMED = frozenset({"download_task_file", "download_node_file"})
 
 
@@ -36,16 +35,12 @@ class Recorder:
                 partial = "$select" in query
                 if operation.is_list and partial:
                     kind, value = operation.model, (value or [{}])[0]
-                self.problems += [
-                    f"{where}: {problem}" for problem in differences(value, kind, partial=partial)
-                ]
+                self.problems += [f"{where}: {problem}" for problem in differences(value, kind, partial=partial)]
                 self.problems += self._check_list(where, operation.is_list, body)
         elif answer.status_code >= 400 and operation.name in STREAMED:
             pass  # Reading the body here would change what the SDK makes of it; `error_code` reads it.
         elif answer.status_code >= 400 and request.method != "HEAD":
-            self.problems += [
-                f"{where}: {problem}" for problem in differences(answer.json(), models.BatchError)
-            ]
+            self.problems += [f"{where}: {problem}" for problem in differences(answer.json(), models.BatchError)]
             if not {"code", "message"} <= answer.json().keys():
                 self.problems.append(f"{where}: an error without code or message")
         elif answer.status_code != 304 and request.method != "HEAD":

@@ -150,8 +150,7 @@ def _model_differences(value: Any, model: type[Model], path: str, partial: bool)
         return [f"{path}: {value!r} is no object"]
     known = fields(model)
     found = [
-        f"{path}.{name}: {model.__name__} has no such field"
-        for name in value.keys() - known.keys() - PROTOCOL_FIELDS
+        f"{path}.{name}: {model.__name__} has no such field" for name in value.keys() - known.keys() - PROTOCOL_FIELDS
     ]
     for name, (kind, required, as_text) in known.items():
         if name not in value:

@@ -35,13 +35,9 @@ def spelled(kind: Any) -> str:
 
 def writable(model: Any) -> dict[str, tuple[str, bool]]:
     fields(model)
-    read_only = {
-        field._rest_name for field in model._attr_to_rest_field.values() if field._visibility == ["read"]
-    }
+    read_only = {field._rest_name for field in model._attr_to_rest_field.values() if field._visibility == ["read"]}
     return {
-        name: (spelled(kind), required)
-        for name, (kind, required, _) in fields(model).items()
-        if name not in read_only
+        name: (spelled(kind), required) for name, (kind, required, _) in fields(model).items() if name not in read_only
     }
 
 
@@ -58,9 +54,7 @@ def test_each_enumeration_has_the_values_of_the_sdk_and_no_others(name: str) -> 
 
 def test_every_type_that_a_table_names_has_a_table() -> None:
     known = set(bodies.models()) | set(bodies.enums()) | set(SCALARS.values())
-    named = {
-        field.kind.strip("[]{}") for table in bodies.models().values() for field in table.values()
-    }
+    named = {field.kind.strip("[]{}") for table in bodies.models().values() for field in table.values()}
     assert named <= known
 
 
@@ -82,7 +76,10 @@ def test_a_missing_required_property_is_named() -> None:
     [
         ({"id": 1, "commandLine": "x"}, "id"),
         ({"id": "a", "commandLine": "x", "requiredSlots": True}, "requiredSlots"),
-        ({"id": "a", "commandLine": "x", "constraints": {"maxWallClockTime": "1 hour"}}, "constraints.maxWallClockTime"),
+        (
+            {"id": "a", "commandLine": "x", "constraints": {"maxWallClockTime": "1 hour"}},
+            "constraints.maxWallClockTime",
+        ),
         ({"id": "a", "commandLine": "x", "resourceFiles": [{"httpUrl": 1}]}, "resourceFiles[0].httpUrl"),
         (
             {"id": "a", "commandLine": "x", "userIdentity": {"autoUser": {"scope": "node"}}},

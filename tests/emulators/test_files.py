@@ -73,15 +73,16 @@ def test_a_file_grows_while_its_task_runs_and_can_be_followed(bench: Workbench) 
     job_id = bench.job(pool_id)
     task_id = bench.task(job_id, "for i in 1 2 3; do echo line $i; while ! test -e go$i; do sleep 0.02; done; done")
     bench.until(job_id, task_id, "running")
-    root = bench.emulator.folder / "nodes" / pool_id
-    (working,) = wait_for(lambda: list(root.glob(f"*/workitems/{job_id}/job-1/{task_id}/wd")), bool)
+    working = bench.path(pool_id, f"*/workitems/{job_id}/job-1/{task_id}/wd")
     offset = 0
     for number in (1, 2, 3):
         size = wait_for(
             lambda: bench.client.get_task_file_properties(job_id, task_id, "stdout.txt").content_length,
             lambda size, least=offset: size > least,
         )
-        assert read(bench, job_id, task_id, "stdout.txt", ocp_range=f"bytes={offset}-{size - 1}") == b"line %d\n" % number
+        assert (
+            read(bench, job_id, task_id, "stdout.txt", ocp_range=f"bytes={offset}-{size - 1}") == b"line %d\n" % number
+        )
         offset = size
         (working / f"go{number}").touch()
     assert bench.until(job_id, task_id).execution_info.exit_code == 0
@@ -95,7 +96,9 @@ def test_a_read_is_conditional_on_the_files_change(bench: Workbench, finished: t
     assert caught.value.status_code == 304
     assert read(bench, *finished, "stdout.txt", if_modified_since=changed - timedelta(minutes=1))
     with pytest.raises(HttpResponseError) as caught:
-        bench.client.get_task_file_properties(*finished, "stdout.txt", if_unmodified_since=changed - timedelta(minutes=1))
+        bench.client.get_task_file_properties(
+            *finished, "stdout.txt", if_unmodified_since=changed - timedelta(minutes=1)
+        )
     assert caught.value.status_code == 412
 
 
@@ -153,9 +156,7 @@ def test_a_tasks_files_are_cleaned_up_when_its_retention_time_is_over(own_bench:
     bench: Workbench = own_bench()
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
-    task = bench.run(
-        job_id, "echo kept", constraints=models.BatchTaskConstraints(retention_time=timedelta(hours=1))
-    )
+    task = bench.run(job_id, "echo kept", constraints=models.BatchTaskConstraints(retention_time=timedelta(hours=1)))
     bench.emulator.control.advance(3500)
     assert bench.text(job_id, task.id) == "kept\n"
     bench.emulator.control.advance(200)

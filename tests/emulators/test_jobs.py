@@ -133,11 +133,9 @@ def test_a_job_disabled_with_wait_is_disabling_as_long_as_a_task_runs(bench: Wor
     job_id = bench.job(pool_id)
     task_id = bench.task(job_id, "while ! test -e $AZ_BATCH_NODE_SHARED_DIR/go; do sleep 0.02; done")
     bench.until(job_id, task_id, "running")
-    bench.client.begin_disable_job(
-        job_id, models.BatchJobDisableOptions(disable_tasks="wait"), polling_interval=60
-    )
+    bench.client.begin_disable_job(job_id, models.BatchJobDisableOptions(disable_tasks="wait"), polling_interval=60)
     assert bench.client.get_job(job_id).state == "disabling"
-    (shared,) = (bench.emulator.folder / "nodes" / pool_id).glob("*/shared")
+    shared = bench.path(pool_id, "*/shared")
     (shared / "go").touch()
     bench.job_until(job_id, "disabled")
     assert bench.client.get_task(job_id, task_id).execution_info.exit_code == 0
@@ -295,7 +293,7 @@ def test_a_job_manager_runs_alone_on_its_node_and_ends_the_job_with_itself(bench
     bench.until(job_id, "manager", "running")
     other = bench.task(job_id, "true")
     assert bench.client.get_task(job_id, other).state == "active"
-    (folder,) = (bench.emulator.folder / "nodes" / pool_id).glob(f"*/workitems/{job_id}/job-1/manager/wd")
+    folder = bench.path(pool_id, f"*/workitems/{job_id}/job-1/manager/wd")
     (folder / "go").touch()
     job = bench.job_until(job_id, "completed")
     assert job.execution_info.termination_reason == "JMComplete"
@@ -342,7 +340,9 @@ def test_a_preparation_task_runs_once_a_node_before_the_tasks_and_a_release_task
             command_line=shell("echo released; rm $AZ_BATCH_NODE_SHARED_DIR/prepared")
         ),
     )
-    tasks = [bench.run(job_id, "cat $AZ_BATCH_NODE_SHARED_DIR/prepared $AZ_BATCH_JOB_PREP_DIR/stdout.txt") for _ in range(2)]
+    tasks = [
+        bench.run(job_id, "cat $AZ_BATCH_NODE_SHARED_DIR/prepared $AZ_BATCH_JOB_PREP_DIR/stdout.txt") for _ in range(2)
+    ]
     assert [bench.text(job_id, task.id) for task in tasks] == ["shared by all\nprepared\n"] * 2
     (status,) = bench.client.list_job_preparation_and_release_task_status(job_id)
     info = status.job_preparation_task_execution_info
@@ -370,7 +370,7 @@ def test_a_task_is_preparing_while_its_node_is(bench: Workbench) -> None:
     task_id = bench.task(job_id, "true")
     bench.until(job_id, task_id, "preparing")
     assert bench.client.get_job_task_counts(job_id).task_counts.running == 1
-    (shared,) = (bench.emulator.folder / "nodes" / pool_id).glob("*/shared")
+    shared = bench.path(pool_id, "*/shared")
     (shared / "go").touch()
     task = bench.until(job_id, task_id)
     assert task.previous_state == "running"

@@ -62,7 +62,9 @@ def test_a_failing_start_task_is_retried_and_then_keeps_the_node_out(bench: Work
     (node,) = bench.nodes(pool_id, "starttaskfailed", 1)
     assert (node.start_task_info.exit_code, node.start_task_info.retry_count) == (3, 2)
     assert node.start_task_info.failure_info.code == "FailureExitCode"
-    found = list(bench.client.list_nodes(pool_id, filter="startTaskInfo/exitCode eq 3 and startTaskInfo/result eq 'failure'"))
+    found = list(
+        bench.client.list_nodes(pool_id, filter="startTaskInfo/exitCode eq 3 and startTaskInfo/result eq 'failure'")
+    )
     assert [each.id for each in found] == [node.id]
     job_id = bench.job(pool_id)
     task_id = bench.task(job_id, "true")
@@ -89,10 +91,15 @@ def test_a_reboot_queues_the_running_task_again_and_keeps_the_disk(bench: Workbe
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
     bench.run(job_id, "echo kept > $AZ_BATCH_NODE_SHARED_DIR/kept")
-    task_id = bench.task(job_id, "test -e $AZ_BATCH_NODE_SHARED_DIR/once && exit; touch $AZ_BATCH_NODE_SHARED_DIR/once; sleep 60")
+    task_id = bench.task(
+        job_id, "test -e $AZ_BATCH_NODE_SHARED_DIR/once && exit; touch $AZ_BATCH_NODE_SHARED_DIR/once; sleep 60"
+    )
     bench.until(job_id, task_id, "running")
     (node,) = bench.client.list_nodes(pool_id)
-    wait_for(lambda: [f.name for f in bench.client.list_node_files(pool_id, node.id, recursive=True)], lambda names: "shared/once" in names)
+    wait_for(
+        lambda: [f.name for f in bench.client.list_node_files(pool_id, node.id, recursive=True)],
+        lambda names: "shared/once" in names,
+    )
     bench.restart(pool_id, node.id)
     task = bench.until(job_id, task_id)
     assert (task.execution_info.exit_code, task.execution_info.requeue_count) == (0, 1)
@@ -132,8 +139,7 @@ def test_a_reboot_may_wait_for_the_task_or_end_it(bench: Workbench) -> None:
     assert bench.client.get_node(pool_id, waiting).state == "running"
     later = bench.task(job_id, "true")
     bench.until(job_id, later)
-    root = bench.emulator.folder / "nodes" / pool_id
-    (folder,) = root.glob(f"*/workitems/{job_id}/job-1/{ids[1]}/wd")
+    folder = bench.path(pool_id, f"*/workitems/{job_id}/job-1/{ids[1]}/wd")
     (folder / "go").touch()
     assert bench.until(job_id, ids[1]).execution_info.exit_code == 0
     before = bench.client.get_node(pool_id, waiting).last_boot_time
@@ -191,7 +197,7 @@ def test_disabling_scheduling_may_let_the_task_finish(bench: Workbench) -> None:
     node_id = bench.until(job_id, task_id, "running").node_info.node_id
     bench.client.disable_node_scheduling(pool_id, node_id, {"nodeDisableSchedulingOption": "taskcompletion"})
     assert bench.client.get_node(pool_id, node_id).state == "running"
-    (shared,) = (bench.emulator.folder / "nodes" / pool_id).glob("*/shared")
+    shared = bench.path(pool_id, "*/shared")
     (shared / "go").touch()
     assert bench.until(job_id, task_id).execution_info.exit_code == 0
     bench.nodes(pool_id, "offline", 1)

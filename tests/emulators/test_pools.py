@@ -92,9 +92,7 @@ def test_a_pool_is_given_back_as_it_was_asked_for_without_its_secrets(bench: Wor
         ({"application_package_references": [{"applicationId": "blender"}]}, "InvalidApplicationPackageReferences"),
     ],
 )
-def test_a_pool_that_the_service_would_refuse_is_refused(
-    bench: Workbench, changes: dict[str, Any], code: str
-) -> None:
+def test_a_pool_that_the_service_would_refuse_is_refused(bench: Workbench, changes: dict[str, Any], code: str) -> None:
     options = {
         "id": bench.name("pool"),
         "vm_size": "Standard_D2s_v3",
@@ -219,7 +217,11 @@ def test_named_nodes_are_removed_and_the_target_goes_down_with_them(bench: Workb
 
 def test_a_removal_of_none_or_of_unknown_nodes_is_refused(bench: Workbench) -> None:
     pool_id = bench.pool(0)
-    for nodes, code in (([], "InvalidPropertyValue"), (["x"] * 1, "NodeNotFound"), (["x"] * 101, "InvalidPropertyValue")):
+    for nodes, code in (
+        ([], "InvalidPropertyValue"),
+        (["x"] * 1, "NodeNotFound"),
+        (["x"] * 101, "InvalidPropertyValue"),
+    ):
         with pytest.raises(HttpResponseError) as caught:
             bench.client.begin_remove_nodes(pool_id, models.BatchNodeRemoveOptions(node_ids=nodes))
         assert caught.value.model.code == code

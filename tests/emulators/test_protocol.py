@@ -18,9 +18,11 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
-from orchestrator.emulators.azure_batch import AzureBatchEmulator
+from orchestrator.emulators.azure_batch import (
+    AzureBatchEmulator,
+    server,  # noqa: F401  (registers the routes)
+)
 from orchestrator.emulators.azure_batch.routing import ROUTES
-from orchestrator.emulators.azure_batch import server  # noqa: F401  (registers the routes)
 
 from .conftest import Workbench, connect
 from .sdk_contract import operations
@@ -171,9 +173,7 @@ def test_ids_are_unique_without_regard_to_case(bench: Workbench) -> None:
 @pytest.mark.parametrize("bad", ["", "with space", "a/b", "x" * 65, "dot.ted"])
 def test_an_id_with_other_characters_is_refused(bench: Workbench, bad: str) -> None:
     with pytest.raises(HttpResponseError) as caught:
-        bench.client.create_job(
-            models.BatchJobCreateOptions(id=bad, pool_info=models.BatchPoolInfo(pool_id="p"))
-        )
+        bench.client.create_job(models.BatchJobCreateOptions(id=bad, pool_info=models.BatchPoolInfo(pool_id="p")))
     assert caught.value.model.code == "InvalidPropertyValue"
 
 

@@ -19,9 +19,7 @@ def specification(pool_id: str | None = None, **more: Any) -> models.BatchJobSpe
 def create(bench: Workbench, schedule: models.BatchJobScheduleConfiguration, **more: Any) -> str:
     schedule_id = bench.name("schedule")
     options = {"job_specification": specification(), **more}
-    bench.client.create_job_schedule(
-        models.BatchJobScheduleCreateOptions(id=schedule_id, schedule=schedule, **options)
-    )
+    bench.client.create_job_schedule(models.BatchJobScheduleCreateOptions(id=schedule_id, schedule=schedule, **options))
     return schedule_id
 
 
@@ -204,9 +202,7 @@ def test_an_auto_pool_of_a_schedule_is_shared_by_its_jobs_and_goes_with_it(own_b
     schedule_id = create(
         bench,
         models.BatchJobScheduleConfiguration(do_not_run_until=NIGHT, recurrence_interval=timedelta(days=1)),
-        job_specification=models.BatchJobSpecification(
-            pool_info=models.BatchPoolInfo(auto_pool_specification=auto)
-        ),
+        job_specification=models.BatchJobSpecification(pool_info=models.BatchPoolInfo(auto_pool_specification=auto)),
     )
     used = set()
     for number in (1, 2):
@@ -223,9 +219,7 @@ def test_an_auto_pool_of_a_schedule_is_shared_by_its_jobs_and_goes_with_it(own_b
 
 def test_a_scheduled_jobs_tasks_live_in_the_schedules_folder(bench: Workbench) -> None:
     pool_id = bench.pool(1)
-    schedule_id = create(
-        bench, models.BatchJobScheduleConfiguration(), job_specification=specification(pool_id)
-    )
+    schedule_id = create(bench, models.BatchJobScheduleConfiguration(), job_specification=specification(pool_id))
     wait_for(lambda: list(bench.client.list_jobs_from_schedule(schedule_id)), bool)
     task = bench.run(f"{schedule_id}:job-1", "echo $AZ_BATCH_JOB_ID")
     assert task.node_info.task_root_directory == f"workitems/{schedule_id}/job-1/{task.id}"

@@ -101,9 +101,7 @@ def test_a_collection_that_is_malformed_adds_nothing(bench: Workbench) -> None:
         ),
     ],
 )
-def test_a_task_that_the_service_would_refuse_is_refused(
-    bench: Workbench, options: dict[str, Any], code: str
-) -> None:
+def test_a_task_that_the_service_would_refuse_is_refused(bench: Workbench, options: dict[str, Any], code: str) -> None:
     job_id = bench.job("p")
     with pytest.raises(HttpResponseError) as caught:
         bench.task(job_id, "true", **options)
@@ -165,7 +163,9 @@ def test_what_changed_since_the_last_time_seen_is_found_with_the_very_time_that_
     for _ in range(5):
         task = bench.run(job_id, "true")
         changed = list(
-            bench.client.list_tasks(job_id, filter=f"stateTransitionTime ge {since}", select=["id", "stateTransitionTime"])
+            bench.client.list_tasks(
+                job_id, filter=f"stateTransitionTime ge {since}", select=["id", "stateTransitionTime"]
+            )
         )
         assert task.id in {each.id for each in changed}
         assert len(changed) <= 2
@@ -405,7 +405,7 @@ def test_a_multi_instance_task_coordinates_on_all_its_nodes_and_runs_on_the_firs
     job_id = bench.job(pool_id)
     task = bench.run(
         job_id,
-        "echo application $AZ_BATCH_HOST_LIST $AZ_BATCH_NODE_LIST $CCP_NODES $AZ_BATCH_IS_CURRENT_NODE_MASTER; sleep 0.1",
+        "echo application $AZ_BATCH_HOST_LIST $AZ_BATCH_NODE_LIST $CCP_NODES $AZ_BATCH_IS_CURRENT_NODE_MASTER",
         multi_instance_settings=instances(
             3, "echo $AZ_BATCH_IS_CURRENT_NODE_MASTER $AZ_BATCH_MASTER_NODE; sleep 300 & echo on"
         ),
@@ -427,25 +427,25 @@ def test_a_multi_instance_task_coordinates_on_all_its_nodes_and_runs_on_the_firs
         path = f"{each.node_info.task_root_directory}/stdout.txt"
         text = b"".join(bench.client.download_node_file(pool_id, each.node_info.node_id, path))
         assert text.decode() == f"false {master}:6000\non\n"
-    assert list(bench.client.list_subtasks(job_id, task.id, select=["id"]))[0].as_dict() == {"id": 1}
+    assert next(iter(bench.client.list_subtasks(job_id, task.id, select=["id"]))).as_dict() == {"id": 1}
 
 
 def test_processes_of_a_multi_instance_task_really_meet_over_their_nodes_addresses(bench: Workbench) -> None:
     pool_id = bench.pool(2, enable_inter_node_communication=True)
     job_id = bench.job(pool_id)
     serve = (
-        "import os,socket;s=socket.create_server((os.environ[\"ADDRESS\"],7001));c,_=s.accept();"
-        "c.sendall(os.environ[\"AZ_BATCH_NODE_ID\"].encode())"
+        'import os,socket;s=socket.create_server((os.environ["ADDRESS"],7001));c,_=s.accept();'
+        'c.sendall(os.environ["AZ_BATCH_NODE_ID"].encode())'
     )
     coordination = (
-        'if [ $AZ_BATCH_IS_CURRENT_NODE_MASTER = false ]; then '
+        "if [ $AZ_BATCH_IS_CURRENT_NODE_MASTER = false ]; then "
         f'export ADDRESS=${{AZ_BATCH_HOST_LIST##*,}}; python3 -c "{serve.replace(chr(34), chr(92) + chr(34))}" & fi'
     )
     ask = (
         'export ADDRESS=${AZ_BATCH_HOST_LIST##*,}; python3 -c "'
         "import os,socket,time\n"
         "for _ in range(200):\n"
-        "    try: print(socket.create_connection((os.environ[\\\"ADDRESS\\\"],7001)).recv(200).decode()); break\n"
+        '    try: print(socket.create_connection((os.environ[\\"ADDRESS\\"],7001)).recv(200).decode()); break\n'
         "    except ConnectionRefusedError: time.sleep(0.05)\n"
         '"'
     )

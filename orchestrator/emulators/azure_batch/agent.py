@@ -236,7 +236,10 @@ def main(link: str, mark: str, folder: str) -> None:
     """Run the agent on the inherited socket `link`; `folder` holds `procscan.py`."""
     sys.path.insert(0, folder)
     scan = importlib.import_module("procscan")
-    Agent(socket.socket(fileno=int(link)), mark, scan.kill_marked, scan.MARK).serve()
+    connection = socket.socket(fileno=int(link))
+    # Or every task would hold the link, and its end would tell nobody anything.
+    connection.set_inheritable(False)
+    Agent(connection, mark, scan.kill_marked, scan.MARK).serve()
 
 
 if __name__ == "__main__":

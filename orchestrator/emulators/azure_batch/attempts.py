@@ -113,7 +113,7 @@ class Attempt:
             task_variables(node, task.job, task.id, folder) | more_variables,
             self.mark(node),
             resources=task.spec.get("resourceFiles", []),
-            limit_seconds=task.limit_seconds,
+            deadline=task.deadline,
         )
         return await self._store_outputs(command, await run_command(node, command))
 
@@ -188,7 +188,7 @@ class Attempt:
                 line=settings["coordinationCommandLine"],
                 resources=settings.get("commonResourceFiles", []),
                 resource_target=folder.root,
-                limit_seconds=task.limit_seconds,
+                deadline=task.deadline,
                 keep_children=True,
                 # The primary's own output is the application's.
                 output="coordination" if number == 0 else "",

@@ -13,6 +13,7 @@ from .exitconditions import Ending
 from .failures import SERVER, USER, exit_code_failure, failure, out_of_time
 from .processes import Exit, Launch, LaunchFailed, Running
 from .protocol import Json
+from .timefmt import Micros
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ class Command:
         line: another command line than the body's (a coordination command).
         variables: the service's variables.
         resources, resource_target: the files to fetch, and where to.
-        limit_seconds: emulated time until it is ended; None for no limit.
+        deadline: emulated time at which it is ended; None for none.
         keep_children: see `processes.Launch`.
         output: prefix of the names of its output files.
     """
@@ -44,7 +45,7 @@ class Command:
     line: str | None = None
     resources: list[Json] = field(default_factory=list)
     resource_target: Path | None = None
-    limit_seconds: float | None = None
+    deadline: Micros | None = None
     keep_children: bool = False
     output: str = ""
 
@@ -68,7 +69,7 @@ async def run_command(node: Node, command: Command) -> Ending:
     except LaunchFailed as problem:
         return Ending(failure=_launch_failure(problem), pre_processing=True)
     try:
-        ended = await _wait(node, running, command.limit_seconds)
+        ended = await _wait(node, running, command.deadline)
     except asyncio.CancelledError:
         await running.kill(account.settings.kill_grace_seconds)
         raise
@@ -119,12 +120,12 @@ async def _launch(node: Node, command: Command) -> Running:
     return await runtime.launch(launch)
 
 
-async def _wait(node: Node, running: Running, limit_seconds: float | None) -> Exit | None:
+async def _wait(node: Node, running: Running, deadline: Micros | None) -> Exit | None:
     """How the command ended; None where its time was up before."""
-    if limit_seconds is None:
+    if deadline is None:
         return await running.wait()
     expired = asyncio.get_running_loop().create_future()
-    timer = node.pool.account.clock.after(limit_seconds, lambda: None if expired.done() else expired.set_result(None))
+    timer = node.pool.account.clock.at(deadline, lambda: None if expired.done() else expired.set_result(None))
     waiting = asyncio.ensure_future(running.wait())
     try:
         await asyncio.wait({waiting, expired}, return_when=asyncio.FIRST_COMPLETED)

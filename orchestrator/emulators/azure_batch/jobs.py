@@ -383,7 +383,7 @@ class Job(Tracked):
         spec = self.spec["jobPreparationTask"]
         task_id = spec.get("id", DEFAULT_PREPARATION_ID)
         limit_text = spec.get("constraints", {}).get("maxWallClockTime")
-        limit = None if limit_text is None else parse_duration(limit_text) / SECOND
+        limit = None if limit_text is None else parse_duration(limit_text)
         most_retries = spec.get("constraints", {}).get("maxTaskRetryCount", 0)
         retries = 0
         while True:
@@ -418,9 +418,7 @@ class Job(Tracked):
         limit = _RELEASE_LIMIT
         if "maxWallClockTime" in spec:
             limit = parse_duration(spec["maxWallClockTime"])
-        ending = await run_command(
-            node, self._special_command(node, spec, task_id, limit / SECOND, keep_children=False)
-        )
+        ending = await run_command(node, self._special_command(node, spec, task_id, limit, keep_children=False))
         record.release = {
             **info,
             **ending_info(ending),
@@ -441,7 +439,7 @@ class Job(Tracked):
         return info
 
     def _special_command(
-        self, node: Node, spec: Json, task_id: str, limit_seconds: float | None, *, keep_children: bool
+        self, node: Node, spec: Json, task_id: str, limit: Micros | None, *, keep_children: bool
     ) -> Command:
         folder = task_folder(node, self, task_id)
         return Command(
@@ -450,7 +448,7 @@ class Job(Tracked):
             task_variables(node, self, task_id, folder),
             f"{node.mark}/job-{self.key}",
             resources=spec.get("resourceFiles", []),
-            limit_seconds=limit_seconds,
+            deadline=None if limit is None else self.clock.now() + limit,
             keep_children=keep_children,
         )
 

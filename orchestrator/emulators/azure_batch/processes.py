@@ -129,6 +129,7 @@ class Agents:
             [sys.executable, "-I", "-S", str(script), str(theirs.fileno()), self.name, str(script.parent)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
         theirs.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .protocol import Json
-from .timefmt import SECOND, UNLIMITED_DURATION, Micros, duration, iso, parse_duration
+from .timefmt import DAY, SECOND, UNLIMITED_DURATION, Micros, duration, iso, parse_duration
 from .tracked import Tracked
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .nodes import Node
 
 _DEFAULT_RETENTION = "P7D"
+# Longer than any emulator runs; the service writes a duration of 29,000 years for no limit.
+_LONGEST = 100 * 365 * DAY
 
 
 class Subtask:
@@ -161,9 +163,12 @@ class Task(Tracked):
         return retries
 
     @property
-    def limit_seconds(self) -> float | None:
+    def deadline(self) -> Micros | None:
+        """When a running task's time is up."""
         text = self.constraints.get("maxWallClockTime")
-        return None if text is None else parse_duration(text) / SECOND
+        if text is None or self.start is None:
+            return None
+        return self.start + min(parse_duration(text), _LONGEST)
 
     @property
     def retention(self) -> Micros:

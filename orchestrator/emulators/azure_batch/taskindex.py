@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import BatchFault
@@ -149,40 +150,39 @@ class TaskIndex:
         """The tasks that the narrowest of the filter's bounds leaves; None for all of them."""
         if condition is None:
             return None
-        best: list[Task] | None = None
+        # Each way with the most that it can give; only the best of them is gone.
+        ways: list[tuple[int, Callable[[], list[Task]]]] = []
         since: Micros | None = None
         for bound in condition.bounds():
+            value = str(bound.value).lower()
             if bound.name == "id" and bound.operator == "eq":
-                task = self._by_key.get(str(bound.value).lower())
+                task = self._by_key.get(value)
                 return [] if task is None else [task]
             if bound.name == "id" and bound.operator == "startswith":
-                best = _shorter(best, self._with_prefix(str(bound.value).lower()))
+                first, last = self._prefix_range(value)
+                ways.append((last - first, partial(self._between, first, last)))
             if bound.name == "state" and bound.operator == "eq":
-                best = _shorter(best, list(self._by_state.get(str(bound.value).lower(), {}).values()))
+                found = self._by_state.get(value, {})
+                ways.append((len(found), lambda found=found: list(found.values())))  # type: ignore[misc]
             if bound.name == "stateTransitionTime" and bound.operator in ("ge", "gt", "eq"):
                 assert isinstance(bound.value, int)
                 since = bound.value if since is None else max(since, bound.value)
         if since is not None:
-            best = _shorter(best, self._changed_since(since))
-        return best
+            start = bisect.bisect_left(self._log_times, since)
+            ways.append((len(self._log_times) - start, partial(self._changed_from, start)))
+        return min(ways, key=lambda way: way[0])[1]() if ways else None
 
-    def _with_prefix(self, prefix: str) -> list[Task]:
-        start = bisect.bisect_left(self._keys, prefix)
-        found = []
-        for key in self._keys[start:]:
-            if not key.startswith(prefix):
-                break
-            found.append(self._by_key[key])
-        return found
+    def _prefix_range(self, prefix: str) -> tuple[int, int]:
+        """Where the keys that begin with `prefix` lie among the sorted keys."""
+        # Ids are of ASCII, so this comes after every id with the prefix.
+        return bisect.bisect_left(self._keys, prefix), bisect.bisect_left(self._keys, prefix + "\x7f")
 
-    def _changed_since(self, since: Micros) -> list[Task]:
-        start = bisect.bisect_left(self._log_times, since)
+    def _between(self, first: int, last: int) -> list[Task]:
+        return [self._by_key[key] for key in self._keys[first:last]]
+
+    def _changed_from(self, start: int) -> list[Task]:
         return [
             task
             for task, mark in zip(self._log_tasks[start:], self._log_marks[start:], strict=True)
             if task.index_mark == mark
         ]
-
-
-def _shorter(one: list[Task] | None, other: list[Task]) -> list[Task]:
-    return other if one is None or len(other) < len(one) else one

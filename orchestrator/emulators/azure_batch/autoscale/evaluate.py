@@ -148,7 +148,10 @@ def run(statements: tuple[Statement, ...], inputs: Inputs) -> Result:
     Raises:
         EvaluationError: a type does not fit, a variable is unknown, samples are missing.
     """
-    return _Evaluation(inputs).run(statements)
+    try:
+        return _Evaluation(inputs).run(statements)
+    except RecursionError as problem:
+        raise EvaluationError("an expression has too many parts") from problem
 
 
 class _Evaluation:
@@ -318,7 +321,7 @@ class _Evaluation:
     def _method(self, metric: str, name: str, arguments: list[Value]) -> Value:
         metrics = self._inputs.metrics
         if name == "GetSample":
-            return tuple(sample.values[metric] for sample in self._samples(metric, arguments))
+            return tuple(float(sample.values[metric]) for sample in self._samples(metric, arguments))
         if name == "GetSamplePercent":
             start, end, rest = self._window(arguments)
             if rest:

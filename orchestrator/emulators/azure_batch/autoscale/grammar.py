@@ -149,7 +149,7 @@ def _tokens(text: str) -> list[Token]:
 class _Parser:
     # From the loosest binding to the tightest.
     _LEVELS = (("||",), ("&&",), ("==", "!="), ("<", "<=", ">", ">="), ("+", "-"), ("*", "/"))
-    _MAX_DEPTH = 100
+    _MAX_DEPTH = 40
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens

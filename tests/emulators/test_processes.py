@@ -1,0 +1,197 @@
+"""However the emulator ends, nothing that it started outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from azure.batch import models
+
+from orchestrator.emulators.azure_batch import AzureBatchEmulator
+from orchestrator.emulators.azure_batch.procscan import MARK, kill_marked, marked, new_name
+from orchestrator.emulators.childserver import ServerFailed
+
+from .conftest import Workbench, connect, shell, wait_for
+
+# A shell, a child in its group, a daemon in a session of its own, and one that has forgotten its environment's rest.
+TREE = (
+    "echo $$ > a; sleep 301 & echo $! > b; setsid sh -c 'echo $$ > c; exec sleep 302' & "
+    "setsid nohup sh -c 'echo $$ > d; sleep 303; true' > /dev/null & wait"
+)
+
+
+def running_tree(bench: Workbench) -> list[int]:
+    """Process ids of a task's processes, of all kinds, on a fresh pool."""
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id)
+    bench.until(job_id, bench.task(job_id, TREE), "running")
+    working = bench.path(pool_id, f"*/workitems/{job_id}/job-1/*/wd")
+    files = [working / name for name in "abcd"]
+    wait_for(lambda: [path.exists() and path.read_text().strip() for path in files], all)
+    return [int(path.read_text()) for path in files]
+
+
+def alive(pids: list[int]) -> list[int]:
+    found = []
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.fixture
+def started() -> Iterator[AzureBatchEmulator]:
+    emulator = AzureBatchEmulator(boot_seconds=0.05).start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_emulator_that_is_killed_leaves_no_process_of_a_task(started: AzureBatchEmulator, number: int) -> None:
+    with connect(started) as client:
+        pids = running_tree(Workbench(started, client))
+    assert alive(pids) == pids
+    name = started._name
+    assert set(pids) <= set(marked(name))
+    assert started.pid is not None
+    os.kill(started.pid, number)
+    wait_for(lambda: alive(pids), lambda left: left == [])
+    wait_for(lambda: marked(name), lambda left: left == [])
+
+
+def test_an_emulator_that_is_stopped_has_ended_everything_when_stop_returns(started: AzureBatchEmulator) -> None:
+    with connect(started) as client:
+        pids = running_tree(Workbench(started, client))
+    name = started._name
+    started.stop()
+    assert alive(pids) == []
+    assert marked(name) == []
+    assert not started.folder.exists()
+
+
+def test_an_emulator_ends_with_its_parent_even_where_that_is_killed(tmp_path: Path) -> None:
+    script = f"""
+import json, sys, time
+from orchestrator.emulators.azure_batch import AzureBatchEmulator
+emulator = AzureBatchEmulator({str(tmp_path)!r}, boot_seconds=0.05).start()
+print(json.dumps([emulator.endpoint, emulator.key, emulator.pid, emulator._name]), flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert parent.stdout is not None
+        endpoint, key, pid, name = json.loads(parent.stdout.readline())
+        emulator = AzureBatchEmulator(tmp_path, key=key)
+        emulator.endpoint = endpoint
+        with connect(emulator) as client:
+            pids = running_tree(Workbench(emulator, client))
+        parent.kill()
+        parent.wait()
+        wait_for(lambda: alive([*pids, pid]), lambda left: left == [])
+        wait_for(lambda: marked(name), lambda left: left == [])
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_an_emulator_whose_agent_is_killed_ends_with_its_tasks(started: AzureBatchEmulator) -> None:
+    with connect(started) as client:
+        pids = running_tree(Workbench(started, client))
+    (agent,) = psutil.Process(started.pid).children()
+    agent.kill()
+    wait_for(lambda: alive([*pids, started.pid or 0]), lambda left: left == [])
+    assert "agent" in started.log_file.read_text()
+
+
+def test_a_scan_finds_what_carries_the_mark_or_one_below_and_nothing_else() -> None:
+    name = new_name()
+
+    def start(mark: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["sleep", "300"], env={**os.environ, MARK: mark})
+
+    ours = [start(name), start(f"{name}/node/1"), start(f"{name}/node/12")]
+    others = [start(f"{name}x/node/1"), start(new_name())]
+    try:
+        wait_for(lambda: set(marked(name)), lambda found: found == {each.pid for each in ours})
+        wait_for(lambda: marked(f"{name}/node/1"), lambda found: found == [ours[1].pid])
+        assert kill_marked(name) == []
+        assert [each.wait() for each in ours] == [-signal.SIGKILL] * 3
+        assert [each.poll() for each in others] == [None, None]
+    finally:
+        for each in (*ours, *others):
+            each.kill()
+            each.wait()
+
+
+def test_a_port_that_is_taken_is_said_and_nothing_is_left(started: AzureBatchEmulator) -> None:
+    port = int(started.endpoint.rpartition(":")[2])
+    second = AzureBatchEmulator(port=port)
+    with pytest.raises(ServerFailed) as caught:
+        second.start()
+    assert "address already in use" in str(caught.value)
+    assert not second.folder.exists()
+
+
+def test_a_setting_that_makes_no_sense_is_refused_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match="isolation must be one of process, docker"):
+        AzureBatchEmulator(isolation="vm")
+    with pytest.raises(TypeError):
+        AzureBatchEmulator(colour="red")
+
+
+def test_the_key_is_in_no_process_list(started: AzureBatchEmulator) -> None:
+    for process in [psutil.Process(started.pid), *psutil.Process(started.pid).children(recursive=True)]:
+        assert started.key not in " ".join(process.cmdline())
+
+
+def test_in_the_foreground_it_says_where_it_listens_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "orchestrator.emulators.azure_batch", "--port", "0", "--folder", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        emulator = AzureBatchEmulator(tmp_path, account=told["account"], key=told["key"])
+        emulator.endpoint = told["endpoint"]
+        with connect(emulator) as client:
+            pids = running_tree(Workbench(emulator, client))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert alive(pids) == []
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_listens_on_loopback_only(started: AzureBatchEmulator) -> None:
+    listening = {
+        connection.laddr.ip
+        for connection in psutil.Process(started.pid).net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_two_hundred_tasks_leave_no_descriptor_and_no_process_behind(own_bench: Any) -> None:
+    bench: Workbench = own_bench()
+    job_id = bench.job(bench.pool(4, task_slots_per_node=4))
+    bench.run(job_id, "true")
+    process = psutil.Process(bench.emulator.pid)
+    before = process.num_fds()
+    tasks = [models.BatchTaskCreateOptions(id=f"t{n}", command_line=shell("echo x")) for n in range(200)]
+    bench.client.create_tasks(job_id, tasks)
+    wait_for(lambda: bench.client.get_job_task_counts(job_id).task_counts.succeeded, lambda count: count == 201)
+    assert process.num_fds() <= before + 5
+    assert marked(bench.emulator._name) == []

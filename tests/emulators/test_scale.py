@@ -1,0 +1,73 @@
+"""Twenty thousand tasks, as one sweep has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from azure.batch import models
+
+from orchestrator.emulators.azure_batch import AzureBatchEmulator
+
+from .conftest import Workbench, connect
+
+COUNT = 20_000
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[tuple[Workbench, str]]:
+    """An emulator with a job of 20,000 tasks, and the job's id; a few have run."""
+    with AzureBatchEmulator(boot_seconds=0.0) as emulator, connect(emulator) as client:
+        bench = Workbench(emulator, client)
+        pool_id = bench.pool(1)
+        job_id = bench.job(pool_id)
+        settings = [models.EnvironmentSetting(name=f"V{n}", value="x" * 40) for n in range(5)]
+        for start in range(0, COUNT, 100):
+            group = models.BatchTaskGroup(
+                task_values=[
+                    models.BatchTaskCreateOptions(
+                        id=f"t{number:05d}", command_line="sleep 600", environment_settings=settings
+                    )
+                    for number in range(start, start + 100)
+                ]
+            )
+            results = client.create_task_collection(job_id, group).result_values
+            assert {result.status for result in results} == {"success"}
+        for number in range(3):
+            bench.until(job_id, f"t{number:05d}", "running")
+            client.terminate_task(job_id, f"t{number:05d}")
+        yield bench, job_id
+
+
+def test_twenty_thousand_tasks_are_added_in_two_hundred_calls_and_counted(large: tuple[Workbench, str]) -> None:
+    bench, job_id = large
+    assert bench.emulator.control.calls()["operations"]["create_task_collection"] == {"200": COUNT // 100}
+    counts = bench.client.get_job_task_counts(job_id).task_counts
+    assert counts.active + counts.running == COUNT - 3
+    assert counts.failed == 3
+
+
+def test_all_of_them_are_listed_once_and_in_order(large: tuple[Workbench, str]) -> None:
+    bench, job_id = large
+    listed = [task.id for task in bench.client.list_tasks(job_id, select=["id"])]
+    assert listed == [f"t{number:05d}" for number in range(COUNT)]
+
+
+def test_what_changed_last_is_found_among_them(large: tuple[Workbench, str]) -> None:
+    bench, job_id = large
+    first = bench.client.get_task(job_id, "t00000")
+    since = first.state_transition_time.isoformat().replace("+00:00", "Z")
+    changed = {task.id for task in bench.client.list_tasks(job_id, filter=f"stateTransitionTime ge {since}")}
+    assert {"t00000", "t00001", "t00002"} <= changed
+    assert len(changed) <= 5
+    completed = bench.client.list_tasks(job_id, filter="state eq 'completed'")
+    assert [task.id for task in completed] == ["t00000", "t00001", "t00002"]
+    assert [task.id for task in bench.client.list_tasks(job_id, filter="startswith(id,'t1234')")] == [
+        f"t1234{number}" for number in range(10)
+    ]
+
+
+def test_they_are_gone_with_their_job(large: tuple[Workbench, str]) -> None:
+    bench, job_id = large
+    bench.client.begin_delete_job(job_id, polling_interval=0.02).result()
+    assert bench.emulator.control.state()["jobs"] == {}

@@ -536,6 +536,7 @@ class Lines(object):
     def __init__(self, path: str) -> None:
         self.path = path
         self.cut = 0  # lines that were longer than LINE_LIMIT
+        self.found = False  # whether the file has come to be
         self._fd = None  # type: Optional[int]
         self._rest = b""
         self._skipping = False
@@ -545,6 +546,7 @@ class Lines(object):
         if self._fd is None:
             try:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                self.found = True
             except FileNotFoundError:
                 return [], True
         data = os.read(self._fd, limit)
@@ -712,6 +714,11 @@ class Metrics(object):
             except OSError as error:
                 self.error = error
         return values
+
+    @property
+    def reported(self) -> bool:
+        """Whether the program has made the file of reports."""
+        return self._sources[0][0].found
 
     def summary(self) -> "Json":
         return {
@@ -925,6 +932,14 @@ class Place(object):
             self._encoded = {encode(name): encode(value) for name, value in self.environ.items()}
         return dict(self._encoded)
 
+    def open_work(self, work: str) -> None:
+        """Make the empty working directory."""
+        os.mkdir(work)
+
+    def close_work(self, work: str) -> None:
+        """Remove it with what is left in it.  Fine if it is gone."""
+        remove_tree(work)
+
     def fill(self, digest: str, work: str) -> None:
         """Put the code bundle into the empty working directory."""
         raise NotImplementedError
@@ -1040,7 +1055,7 @@ class Attempt(object):
         stop = self.place.look(self)
         if stop is not None:
             raise Failure(stop.cause, stop.reason)
-        os.mkdir(self._work)
+        self.place.open_work(self._work)
         write_file(os.path.join(self.folder, "params.json"), strict_json(self.task["params"]).encode("utf-8"))
         if self.job["code"]:
             self.place.fill(self.job["code"]["digest"], self._work)
@@ -1279,10 +1294,8 @@ class Attempt(object):
         self._send_metrics(True)
         self._unsent = self._metrics.finish()
         self._send_metrics(True)
-        try:
+        if self._metrics.reported:
             os.unlink(self._metrics.reports)
-        except FileNotFoundError:
-            pass
 
     def _exit_code(self) -> "Optional[int]":
         return os.WEXITSTATUS(self._status) if self._status is not None and os.WIFEXITED(self._status) else None
@@ -1356,14 +1369,9 @@ class Attempt(object):
 
     def _remove_work(self) -> None:
         try:
-            os.rmdir(self._work)
-        except FileNotFoundError:
-            return
-        except OSError:
-            try:
-                remove_tree(self._work)
-            except OSError as error:
-                self.notes.append("the working directory could not be removed: %s" % describe(error))
+            self.place.close_work(self._work)
+        except OSError as error:
+            self.notes.append("the working directory could not be removed: %s" % describe(error))
 
 
 def describe(error: OSError) -> str:

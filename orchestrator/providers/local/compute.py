@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -206,6 +207,7 @@ class LocalCompute:
                 self._preparation.stop()
                 self._preparation = None
             clean = self._crew is None or self._crew.close()
+            self._remove_spares()
             self._crew = self._request = None
             self._tasks.clear()
             self._waiting.clear()
@@ -219,6 +221,13 @@ class LocalCompute:
             if clean:
                 return
         self._sweep(pool)
+
+    def _remove_spares(self) -> None:
+        """The empty folders that slots keep for their next trial."""
+        assert self._capacity is not None
+        for number in range(len(self._capacity.slots)):
+            with contextlib.suppress(OSError):
+                (self._home.store / RunKeys(self._run).root / f"slot-{number}").rmdir()
 
     def close(self) -> None:
         if self._request is not None:

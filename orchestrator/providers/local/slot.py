@@ -33,6 +33,7 @@ class Slot(runner.Place):
         self._wake = wake
         self._store = runner.FileTransport(config["store"])
         self._code_folder = config["code"]
+        self._spare = self._store.path(f"runs/{self._job['run']}/slot-{number}")
         self._code: SharedCode | None = None
         self._name = ""
         self._announced = False
@@ -63,10 +64,15 @@ class Slot(runner.Place):
 
     def _earlier_result(self, folder: str) -> str | None:
         """What an earlier driver's slot had finished; else the folder is made, empty."""
+        trial = os.path.dirname(folder)
         try:
+            try:
+                os.mkdir(trial)
+            except FileNotFoundError:
+                os.makedirs(trial, exist_ok=True)
+            except FileExistsError:
+                pass  # it has had an attempt
             os.mkdir(folder)
-        except FileNotFoundError:
-            os.makedirs(folder)
         except FileExistsError:
             try:
                 text = runner.read_whole(os.path.join(folder, "result.json")).decode()
@@ -113,6 +119,28 @@ class Slot(runner.Place):
             sys.exit()
 
     # ------------------------------------------------------------------------------------------- its place
+
+    def open_work(self, work: str) -> None:
+        try:
+            os.rename(self._spare, work)
+        except OSError:
+            os.mkdir(work)
+
+    def close_work(self, work: str) -> None:
+        """Keep a folder that is as good as new for the next trial.
+
+        On ext4 a folder is made and removed in 60 microseconds of work and 1.5 milliseconds of waiting; two renames
+        take 20.
+        """
+        try:
+            if not os.listdir(work):
+                here, fresh = os.stat(work), os.stat(os.path.dirname(work))
+                if here.st_mode == fresh.st_mode and here.st_size <= fresh.st_size:
+                    os.rename(work, self._spare)
+                    return
+        except OSError:
+            pass  # it is gone, or cannot be moved
+        runner.remove_tree(work)
 
     def fill(self, digest: str, work: str) -> None:
         if self._code is None:

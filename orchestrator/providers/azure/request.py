@@ -183,7 +183,7 @@ def job_body(request: PoolRequest, now: float, store_url: str) -> Body:
         "onTaskFailure": "noaction",
         "usesTaskDependencies": False,
         "constraints": {"maxWallClockTime": duration(max(60.0, request.lease_until - now)), "maxTaskRetryCount": 0},
-        "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": store_url}),
+        "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": store_url, **_gpus(request)}),
         "metadata": _metadata(request),
     }
 
@@ -261,7 +261,6 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
     environment = {
         "ORCHESTRATE_TASK": json.dumps(document, separators=(",", ":")),
         "ORCHESTRATE_GRANTS": json.dumps(own, separators=(",", ":")),
-        **_gpus(request),
         **request.secrets,
     }
     body: Body = {

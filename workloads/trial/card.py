@@ -19,6 +19,12 @@ def hash_arrays(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_card(
     folder: str | Path,
     *,

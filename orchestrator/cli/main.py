@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "Run a sweep and print its ranked results.",
     "plan": "Show what a sweep would take; start nothing.",
     "results": "Print the ranked results of a run.",
+    "plot": "Draw a run: an HTML page and PNGs.",
     "status": "List the runs, or show how one of them stands.",
     "logs": "Print what trials have written.",
     "cancel": "End a run in order.",

@@ -24,7 +24,13 @@ from orchestrator.spec.model import Spec
 Reports = Callable[[int], Iterable[tuple[float, float]]]
 
 
-def export_study(spec: Spec, name: str, ended: Iterable[Told], storage: str, reports: Reports | None = None) -> int:
+def export_study(
+    spec: Spec,
+    name: str,
+    ended: Iterable[Told],
+    storage: str | optuna.storages.BaseStorage,
+    reports: Reports | None = None,
+) -> int:
     """Write the ended trials of a run into an Optuna storage; returns how many.
 
     ``storage`` is a URL of Optuna's, such as ``sqlite:///study.db``.  A study of this name must not be there yet.

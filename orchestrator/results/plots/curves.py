@@ -1,0 +1,29 @@
+"""Learning curves: the metric over the steps that trials reported."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from orchestrator.results.plots import style
+from orchestrator.results.plots.data import NothingToShow, RunData
+
+# So many of the best are drawn in colour with a name; the others are grey.
+NAMED = 5
+
+
+def draw(data: RunData) -> Figure:
+    curves = {trial: points for trial, points in data.curves.items() if len(points) > 1}
+    if not curves:
+        raise NothingToShow("no trial reported its metric at several steps: report(step=..., metric=...)")
+    order = sorted(curves, key=lambda trial: curves[trial][-1][1], reverse=data.maximize)
+    colours = [style.BLUE, style.ORANGE, style.GREEN, style.RED, "#CC79A7"]
+    figure = style.figure()
+    axes = style.axes(figure)
+    for trial in reversed(order[NAMED:]):
+        axes.plot(*zip(*curves[trial], strict=True), color=style.GREY, linewidth=0.8, alpha=0.5)
+    for trial, colour in zip(order[:NAMED], colours, strict=False):
+        axes.plot(*zip(*curves[trial], strict=True), color=colour, linewidth=1.8, label=f"trial {trial}")
+    axes.set_xlabel("step")
+    axes.set_ylabel(data.metric or "")
+    axes.legend(frameon=False, title="best at their last step" if len(order) > NAMED else None)
+    return figure

@@ -1,0 +1,57 @@
+"""Several goals at once: which trials no other trial beats in all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from orchestrator.results.plots import style
+from orchestrator.results.plots.data import NothingToShow, RunData
+
+
+def front(points: Sequence[Sequence[float]], maximize: Sequence[bool]) -> list[int]:
+    """Places of the points that no other point beats: at least as good in every goal and better in one."""
+    signs = [1.0 if more else -1.0 for more in maximize]
+    scores = [[sign * value for sign, value in zip(signs, point, strict=True)] for point in points]
+
+    def beaten(mine: list[float]) -> bool:
+        return any(
+            all(a >= b for a, b in zip(other, mine, strict=True))
+            and any(a > b for a, b in zip(other, mine, strict=True))
+            for other in scores
+        )
+
+    return [place for place, mine in enumerate(scores) if not beaten(mine)]
+
+
+def draw(data: RunData) -> Figure:
+    """The first two goals as axes; the front is that of all goals."""
+    goals = data.goals
+    if len(goals) < 2:
+        raise NothingToShow("the sweep has one goal; search.goals names several")
+    names = list(goals)
+    trials = [
+        trial
+        for trial in data.trials
+        if trial.state == "succeeded" and all(math.isfinite(trial.metrics.get(name, math.nan)) for name in names)
+    ]
+    if not trials:
+        raise NothingToShow("no trial has values for all goals")
+    points = [[trial.metrics[name] for name in names] for trial in trials]
+    best = front(points, list(goals.values()))
+    figure = style.figure()
+    axes = style.axes(figure)
+    style.dots(axes, [(point[0], point[1]) for point in points], style.GREY, label="trials")
+    chosen = sorted((points[place][0], points[place][1], trials[place].trial) for place in best)
+    xs, ys = [x for x, _, _ in chosen], [y for _, y, _ in chosen]
+    axes.plot(
+        xs, ys, color=style.BLUE, marker="o", markersize=6, linewidth=1 if len(names) == 2 else 0, label="Pareto front"
+    )
+    for x, y, number in chosen[:20]:
+        axes.annotate(str(number), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axes.set_xlabel(f"{names[0]} ({'more' if goals[names[0]] else 'less'} is better)")
+    axes.set_ylabel(f"{names[1]} ({'more' if goals[names[1]] else 'less'} is better)")
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,52 @@
+"""One look for all pictures: few colours, that people with colour blindness can tell apart, and no clutter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, https://jfly.uni-koeln.de/color/ (2008).
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
+STATES = {"succeeded": BLUE, "pruned": ORANGE, "failed": RED}
+# Ordered from worst to best; as readable in grey as in colour.
+SCALE = mpl.colormaps["viridis"]
+_SETTINGS: Any = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "orchestrate",
+}
+LONGEST_LABEL = 24
+
+
+def figure(width: float = 8.0, height: float = 4.5) -> Figure:
+    """An empty figure in inches; drawn without a display."""
+    with mpl.rc_context(_SETTINGS):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def axes(into: Figure, *args: Any, **kwargs: Any) -> Axes:
+    with mpl.rc_context(_SETTINGS):
+        made: Axes = into.add_subplot(*args, **kwargs)
+        return made
+
+
+def dots(axes: Axes, points: Iterable[tuple[Any, Any]], colour: str, **more: Any) -> None:
+    """Small round marks that show where many lie on one another."""
+    xs, ys = zip(*points, strict=True)
+    axes.scatter(xs, ys, s=22, color=colour, alpha=0.75, linewidths=0, **more)
+
+
+def label(value: Any) -> str:
+    """A value as a tick's label."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"

@@ -242,6 +242,10 @@ class Run:
     def resume(self) -> Run:
         """Go on with it in the background, where it was interrupted, cancelled or abandoned."""
         session.detach(self.id, self._home)
+        with closing(self._record()) as record:
+            # Its new driver has the run and is about to say so.
+            while alive(self._home, self.id) and record.facts().get("finished") is not None:
+                time.sleep(PAUSE / 5)
         return self
 
     def logs(self, trial: int, stream: str = "stdout", *, attempt: int | None = None) -> bytes:

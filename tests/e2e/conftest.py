@@ -64,7 +64,7 @@ class Shell:
             [sys.executable, "-m", "orchestrator", *arguments], cwd=self.folder, env=self.env, text=True, **given
         )
 
-    def __call__(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
@@ -105,7 +105,7 @@ class Shell:
                 continue
         return found
 
-    def wait_until(self, what: Callable[[], Any], seconds: float = 20) -> Any:
+    def wait_until(self, what: Callable[[], Any], seconds: float = 40) -> Any:
         """The first true answer; a failure after so many seconds."""
         deadline = time.monotonic() + seconds
         while not (found := what()):
@@ -118,7 +118,7 @@ class Shell:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def nothing_left(self, seconds: float = 10) -> None:
+    def nothing_left(self, seconds: float = 30) -> None:
         """No process stays behind."""
         self.wait_until(lambda: not self.processes(), seconds)
 

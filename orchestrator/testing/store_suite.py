@@ -45,6 +45,9 @@ class StoreSuite:
     large = 20 * 2**20
     """Bytes of the largest object that is tried; more than one part of a multi-part upload."""
 
+    many = 1100
+    """Objects in the longest list that is tried; more than one page of the store's listing."""
+
     @pytest.fixture
     def store(self) -> ObjectStore:
         raise NotImplementedError("a subclass gives the store")
@@ -224,7 +227,7 @@ class StoreSuite:
         assert before - 120 <= info.modified <= time.time() + 120
 
     def test_a_long_list_is_complete(self, store: ObjectStore) -> None:
-        names = [f"many/{i:04d}" for i in range(1100)]
+        names = [f"many/{i:04d}" for i in range(self.many)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: store.put(key, b""), names))
         assert [info.key for info in store.list("many")] == names

@@ -61,7 +61,7 @@ LINES = st.one_of(
 RULES = st.lists(LINES, min_size=1, max_size=6).map(lambda lines: "\n".join(lines).encode())
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     paths=st.sets(PATHS, min_size=1, max_size=12),
     rules=st.dictionaries(st.sampled_from(["", "a/", "a/b/", "b/"]), RULES, min_size=1, max_size=3),

@@ -92,4 +92,27 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-_STARTERS: dict[str, Callable[[Path | None], AbstractContextManager[Mapping[str, str]]]] = {"azure": _azure}
+@contextlib.contextmanager
+def _aws(folder: Path | None) -> Iterator[Mapping[str, str]]:
+    """Nothing is kept in ``folder``: moto has all of it in memory."""
+    from orchestrator.emulators import docker_engine
+    from orchestrator.emulators.aws import emulated_aws
+    from orchestrator.emulators.childserver import ServerFailed
+
+    engine = docker_engine.answering()
+    if engine is None:
+        raise MachineError(
+            "AWS cannot be emulated here: its tasks are containers, and no Docker engine answers.",
+            remedy="Install and start one (apt-get install docker.io), or set DOCKER_HOST.",
+        )
+    try:
+        with emulated_aws(docker_host=engine) as variables:
+            yield variables
+    except ServerFailed as error:
+        raise MachineError(f"AWS cannot be emulated here: {error}.") from error
+
+
+_STARTERS: dict[str, Callable[[Path | None], AbstractContextManager[Mapping[str, str]]]] = {
+    "azure": _azure,
+    "aws": _aws,
+}

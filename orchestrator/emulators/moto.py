@@ -44,6 +44,7 @@ class MotoServer:
         host: address to listen on; containers on Docker's bridge reach the machine by the bridge's own address
             (172.17.0.1 as a rule) and not by 127.0.0.1.
         docker_host: address of the Docker engine; None for `DOCKER_HOST` or the usual socket.
+        module: run this Python module in place of the program `moto_server`.
         start_seconds: real seconds within which it must answer.
     """
 
@@ -54,6 +55,7 @@ class MotoServer:
         port: int = 0,
         host: str = "127.0.0.1",
         docker_host: str | None = None,
+        module: str | None = None,
         start_seconds: float = 60.0,
     ) -> None:
         self._temporary = folder is None
@@ -61,6 +63,7 @@ class MotoServer:
         self.port = port
         self.host = host
         self.docker_host = docker_host or os.environ.get("DOCKER_HOST", DOCKER_SOCKET)
+        self._module = module
         self._start_seconds = start_seconds
         self._server: ChildServer | None = None
 
@@ -84,13 +87,14 @@ class MotoServer:
         Raises:
             ServerFailed: it is not installed, or does not answer.
         """
-        program = find_moto()
+        program = str(find_moto())
+        command = [program] if self._module is None else [sys.executable, "-m", self._module]
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.port == 0:
             self.port = free_ports(1)[0]
         environment = {**os.environ, "DOCKER_HOST": self.docker_host}
         self._server = ChildServer(
-            [str(program), "-H", self.host, "-p", str(self.port)], environment, self.folder / "moto.log"
+            [*command, "-H", self.host, "-p", str(self.port)], environment, self.folder / "moto.log"
         )
         self._server.start(self._answers, self._start_seconds)
         return self

@@ -13,7 +13,11 @@ from orchestrator.providers.base import Compute
 from orchestrator.storage.layout import Home
 
 # Each names a function ``connect(home, run) -> Compute``, and may name ``default_store(home) -> str``.
-PROVIDERS = {"local": "orchestrator.providers.local", "azure": "orchestrator.providers.azure"}
+PROVIDERS = {
+    "local": "orchestrator.providers.local",
+    "azure": "orchestrator.providers.azure",
+    "aws": "orchestrator.providers.aws",
+}
 
 Connect = Callable[[Home, str], Compute]
 

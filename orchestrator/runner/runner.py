@@ -2386,6 +2386,8 @@ class S3Transport(HttpTransport):
         self._tell(name, "r", None, True)
 
     def ended(self, name: str, result: "Json") -> None:
+        if result["cause"] == PREEMPTED:
+            return  # the service says whether this was the end or whether it is tried again on another machine
         told = {word: result[word] for word in ("cause", "exit_code", "signal", "started", "finished")}
         self._tell(name, "e", told, True)
 

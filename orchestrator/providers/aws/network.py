@@ -1,0 +1,79 @@
+"""Where machines stand and who they are: as the settings say, else what the account has anyway."""
+
+from __future__ import annotations
+
+from orchestrator.errors import InvalidRequest
+from orchestrator.providers.aws.client import Aws
+from orchestrator.providers.aws.request import Place
+from orchestrator.providers.aws.settings import PREFIX, Settings
+from orchestrator.providers.base import PoolRequest
+
+
+def place(aws: Aws, settings: Settings, wanted: PoolRequest, store: str, runner: str) -> Place:
+    """Raises InvalidRequest naming what is missing and the variable that gives it."""
+    subnets = settings.subnets or _default_subnets(aws)
+    groups = settings.security_groups or _default_groups(aws, subnets)
+    emulated = settings.endpoint is not None
+    if settings.job_role is None and not emulated:
+        raise InvalidRequest(
+            f"{PREFIX}JOB_ROLE is not set, so the tasks could not reach {store}.",
+            remedy="Make a role that ECS tasks may take and that may read and write there, and set its name.",
+        )
+    if settings.execution_role is None and wanted.secrets and not emulated:
+        raise InvalidRequest(
+            f"{PREFIX}EXECUTION_ROLE is not set, and this sweep has secrets.",
+            remedy="Make a role that ECS tasks may take and that may do ssm:GetParameters, and set its name.",
+        )
+    roles = (settings.job_role, settings.execution_role, settings.service_role)
+    named = any(role is not None and not role.startswith("arn:") for role in roles)
+    account = str(aws.call("sts", "get_caller_identity")["Account"]) if named or wanted.secrets else ""
+    job, execution, service = (_arn(role, account, aws.region) for role in roles)
+    return Place(
+        subnets,
+        groups,
+        settings.instance_role,
+        service,
+        execution,
+        job,
+        aws.region,
+        account,
+        store,
+        runner,
+        settings.poll_seconds,
+        settings.task_endpoint,
+        _emulated_variables(aws, wanted) if emulated else None,
+    )
+
+
+def _arn(role: str | None, account: str, region: str) -> str | None:
+    if role is None or role.startswith("arn:"):
+        return role
+    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    return f"arn:{partition}:iam::{account}:role/{role}"
+
+
+def _default_subnets(aws: Aws) -> tuple[str, ...]:
+    default = [{"Name": "default-for-az", "Values": ["true"]}]
+    found = tuple(subnet["SubnetId"] for subnet in aws.pages("ec2", "describe_subnets", "Subnets", Filters=default))
+    if not found:
+        raise InvalidRequest(
+            f"The account has no default network in {aws.region}.",
+            remedy=f"Set {PREFIX}SUBNETS to subnets from which S3 and ECS can be reached.",
+        )
+    return tuple(sorted(found))
+
+
+def _default_groups(aws: Aws, subnets: tuple[str, ...]) -> tuple[str, ...]:
+    networks = {subnet["VpcId"] for subnet in aws.pages("ec2", "describe_subnets", "Subnets", SubnetIds=list(subnets))}
+    filters = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": sorted(networks)}]
+    found = aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=filters)
+    groups = tuple(sorted(group["GroupId"] for group in found))
+    if not groups:
+        raise InvalidRequest("The network has no default security group.", remedy=f"Set {PREFIX}SECURITY_GROUPS.")
+    return groups
+
+
+def _emulated_variables(aws: Aws, wanted: PoolRequest) -> dict[str, str]:
+    """No emulator gives containers a role or resolves their secrets, so there both are plain variables."""
+    keys = aws.credentials()
+    return {"AWS_ACCESS_KEY_ID": keys[0], "AWS_SECRET_ACCESS_KEY": keys[1], **wanted.secrets}

@@ -1,17 +1,13 @@
-"""What the local provider adds to starting processes, beside ``xargs -P`` doing the same.
+"""What the local provider adds to starting processes, beside ``xargs -P2`` doing the same.
 
-Runs the same command under both, in turns, since any machine drifts, and prints the ratio of their wall times and the
-processor time that each trial costs beyond its own.  This is the provider alone, from making the pool to its end:
-neither the start of the command line nor the record is in it.
-
-    python benchmarks/local_slots.py [--trials 500] [--slots 2] [--rounds 5]
+This is the provider alone, from making the pool to its end: neither the start of the command line nor the record is
+in it.  Wall times of a loaded machine say little here (each trial is a session of its own, to which Linux gives a share
+of the processors of its own), so what counts is the processor time that a trial costs beyond its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import resource
 import statistics
 import subprocess
@@ -20,55 +16,59 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.report import Figure
 from orchestrator.providers.base import Machine, Phase, PoolRequest, Task, TaskChanged
 from orchestrator.providers.local import LocalCompute
 from orchestrator.storage.layout import Home
 
+TRIALS = 300
+SLOTS = 2
+ROUNDS = 5
 
-def by_xargs(argv: list[str], trials: int, slots: int) -> None:
-    numbers = "\n".join(map(str, range(trials)))
+
+def by_xargs(argv: list[str], folder: Path) -> None:
+    numbers = "\n".join(map(str, range(TRIALS)))
     # -I with a name that does not occur: the number is not passed on.
     subprocess.run(
-        ["xargs", f"-P{slots}", "-I", "@@", *argv], input=numbers, text=True, check=True, stdout=subprocess.DEVNULL
+        ["xargs", f"-P{SLOTS}", "-I", "@@", *argv], input=numbers, text=True, check=True, stdout=subprocess.DEVNULL
     )
 
 
-def by_us(argv: list[str], trials: int, slots: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder))
-        job = {
-            "version": 1,
-            "run": "benchmark",
-            "command": {"argv": [[word] for word in argv]},
-            "env": {},
-            "secrets": [],
-            "inputs": [],
-            "outputs": [],
-            "metrics": {},
-            "metric": None,
-            "checkpoint": None,
-            "timeout": None,
-            "grace": 10.0,
-            "memory": None,
-            "code": None,
-        }
-        compute = LocalCompute(home, "benchmark")
-        compute.create_pool(PoolRequest("benchmark", job, Machine(), slots, None, 0.0, 0.0))
-        window = slots + (compute.capabilities.ahead or 0)
-        numbers = iter(range(trials))
-        cursor, ended, under_way = None, 0, 0
-        while ended < trials:
-            fresh = [Task(f"t{n}", n, 1, {"n": n}) for n in itertools.islice(numbers, window - under_way)]
-            under_way += sum(1 for _ in compute.submit("benchmark", fresh))
-            changes = compute.changes("benchmark", cursor, 10.0)
-            cursor = changes.cursor
-            for event in changes.events:
-                if isinstance(event, TaskChanged) and event.phase is Phase.ENDED:
-                    assert event.ended is not None
-                    assert event.ended.cause is None, event.ended
-                    ended += 1
-                    under_way -= 1
-        compute.close()
+def by_us(argv: list[str], folder: Path) -> None:
+    home = Home(folder)
+    job = {
+        "version": 1,
+        "run": "benchmark",
+        "command": {"argv": [[word] for word in argv]},
+        "env": {},
+        "secrets": [],
+        "inputs": [],
+        "outputs": [],
+        "metrics": {},
+        "metric": None,
+        "checkpoint": None,
+        "timeout": None,
+        "grace": 10.0,
+        "memory": None,
+        "code": None,
+    }
+    compute = LocalCompute(home, "benchmark")
+    compute.create_pool(PoolRequest("benchmark", job, Machine(), SLOTS, None, 0.0, 0.0))
+    window = SLOTS + (compute.capabilities.ahead or 0)
+    numbers = iter(range(TRIALS))
+    cursor, ended, under_way = None, 0, 0
+    while ended < TRIALS:
+        fresh = [Task(f"t{n}", n, 1, {"n": n}) for n in itertools.islice(numbers, window - under_way)]
+        under_way += sum(1 for _ in compute.submit("benchmark", fresh))
+        changes = compute.changes("benchmark", cursor, 10.0)
+        cursor = changes.cursor
+        for event in changes.events:
+            if isinstance(event, TaskChanged) and event.phase is Phase.ENDED:
+                assert event.ended is not None
+                assert event.ended.cause is None, event.ended
+                ended += 1
+                under_way -= 1
+    compute.close()
 
 
 def processor_seconds() -> float:
@@ -76,36 +76,27 @@ def processor_seconds() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=500)
-    parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    for label, argv in (
-        ("python -c pass", [sys.executable, "-c", "pass"]),
-        ("true", ["/bin/true"]),
-    ):
+def run() -> list[Figure]:
+    figures = []
+    for label, argv in (("`python -c pass`", [sys.executable, "-c", "pass"]), ("`true`", ["/bin/true"])):
         walls: dict[str, list[float]] = {"xargs": [], "orchestrate": []}
         costs: dict[str, list[float]] = {"xargs": [], "orchestrate": []}
-        for _ in range(options.rounds):
-            for name, run in (("xargs", by_xargs), ("orchestrate", by_us)):
-                wall, cost = time.perf_counter(), processor_seconds()
-                run(argv, options.trials, options.slots)
-                walls[name].append(time.perf_counter() - wall)
-                costs[name].append(processor_seconds() - cost)
+        for _ in range(ROUNDS):
+            for name, start in (("xargs", by_xargs), ("orchestrate", by_us)):
+                with tempfile.TemporaryDirectory() as folder:
+                    wall, cost = time.perf_counter(), processor_seconds()
+                    start(argv, Path(folder))
+                    walls[name].append(time.perf_counter() - wall)
+                    costs[name].append(processor_seconds() - cost)
         wall = {name: statistics.median(values) for name, values in walls.items()}
-        cost = {name: statistics.median(values) for name, values in costs.items()}
-        line = {
-            "command": label,
-            "trials": options.trials,
-            "slots": options.slots,
-            "seconds": {name: round(value, 3) for name, value in wall.items()},
-            "ratio": round(wall["orchestrate"] / wall["xargs"], 3),
-            "added_processor_ms_a_trial": round(1000 * (cost["orchestrate"] - cost["xargs"]) / options.trials, 3),
-        }
-        print(json.dumps(line))
-
-
-if __name__ == "__main__":
-    main()
+        added = statistics.median(costs["orchestrate"]) - statistics.median(costs["xargs"])
+        figures += [
+            Figure(
+                f"{TRIALS} trials of {label} by the local provider, against xargs -P{SLOTS}",
+                wall["orchestrate"] / wall["xargs"],
+                "times its wall time",
+                note=f"({wall['orchestrate']:.2f} s and {wall['xargs']:.2f} s)",
+            ),
+            Figure(f"processor time added to a trial of {label}", 1000 * added / TRIALS, "ms"),
+        ]
+    return figures

@@ -391,6 +391,8 @@ class Wake(object):
         signal.set_wakeup_fd(write)
         for number in (signal.SIGCHLD, *numbers):
             signal.signal(number, self._handler)
+        # Whoever started us may have blocked them.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     @staticmethod
     def _handler(number: int, frame: "Any") -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -61,6 +62,10 @@ class LocalCompute:
     """
 
     def __init__(self, home: Home, run: str) -> None:
+        if sys.platform != "linux":
+            raise InvalidRequest(
+                "The local provider needs Linux.", remedy="Use a container or a virtual machine with Linux, or a cloud."
+            )
         self._home = home
         self._run = run
         self._request: PoolRequest | None = None

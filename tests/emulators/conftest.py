@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,13 @@ class Workbench:
     def __init__(self, emulator: AzureBatchEmulator, client: BatchClient) -> None:
         self.emulator = emulator
         self.client = client
+        self._made: list[Callable[[], object]] = []
+
+    def clear(self) -> None:
+        """Delete the pools and jobs of the test, so that nothing of it runs on beside the next ones."""
+        for delete in reversed(self._made):
+            with contextlib.suppress(HttpResponseError):
+                delete()
 
     @staticmethod
     def name(prefix: str) -> str:
@@ -81,6 +89,7 @@ class Workbench:
         if not options.get("enable_auto_scale"):
             options |= {"target_dedicated_nodes": nodes, "target_low_priority_nodes": spot}
         self.client.create_pool(models.BatchPoolCreateOptions(id=pool_id, **options))
+        self._made.append(lambda: self.client.begin_delete_pool(pool_id, polling_interval=POLL_SECONDS).result())
         if wait:
             self.nodes(pool_id, "idle", nodes + spot)
         return pool_id
@@ -97,6 +106,9 @@ class Workbench:
         job_id = self.name("job")
         self.client.create_job(
             models.BatchJobCreateOptions(id=job_id, pool_info=models.BatchPoolInfo(pool_id=pool_id), **more)
+        )
+        self._made.append(
+            lambda: self.client.begin_delete_job(job_id, force=True, polling_interval=POLL_SECONDS).result()
         )
         return job_id
 
@@ -188,7 +200,9 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture
 def bench(emulator: AzureBatchEmulator, recorder: Recorder) -> Iterator[Workbench]:
     with connect(emulator, raw_response_hook=recorder) as client:
-        yield Workbench(emulator, client)
+        made = Workbench(emulator, client)
+        yield made
+        made.clear()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from azure.batch import models
 from orchestrator.emulators.azure_batch.containers import InvalidRunOptions, run_options
 from orchestrator.emulators.azure_batch.procscan import MARK
 
-from .conftest import Workbench, shell, wait_for
+from .conftest import Workbench, wait_for
 
 IMAGE = "orchestrator-emulator-test:latest"
 
@@ -70,6 +70,8 @@ def _root_file_system() -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
         for path in sorted(wanted):
             archive.add(path, path.lstrip("/"))
+            if path.startswith("/usr/bin/"):
+                archive.add(path, path.removeprefix("/usr/"))
         folder = tarfile.TarInfo("tmp")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o777
         archive.addfile(folder)
@@ -87,7 +89,7 @@ def inside(**more: Any) -> models.BatchTaskContainerSettings:
 
 
 def ours(engine: Any) -> list[Any]:
-    found: list[Any] = engine.containers.list(all=True, filters={"label": MARK})
+    found: list[Any] = engine.api.containers(all=True, filters={"label": MARK})
     return found
 
 
@@ -98,7 +100,7 @@ def test_a_task_runs_in_its_container_with_the_services_variables_and_directorie
     job_id = bench.job(bench.pool(1))
     task = bench.run(
         job_id,
-        "echo $AZ_BATCH_TASK_ID $MINE; pwd; test -e /etc/passwd || echo no host; echo err >&2; echo kept > kept; exit 3",
+        "echo $AZ_BATCH_TASK_ID $MINE; pwd; test -e /etc/passwd || echo no host; echo err >&2; echo x > kept; exit 3",
         container_settings=inside(container_run_options="--env MINE=1 --shm-size 64m --gpus all"),
     )
     info = task.execution_info
@@ -110,7 +112,7 @@ def test_a_task_runs_in_its_container_with_the_services_variables_and_directorie
     assert lines[1].endswith(f"/{task.node_info.task_root_directory}/wd")
     assert lines[2] == "no host"
     assert bench.text(job_id, task.id, "stderr.txt") == "err\n"
-    assert bench.text(job_id, task.id, "wd/kept") == "kept\n"
+    assert bench.text(job_id, task.id, "wd/kept") == "x\n"
     wait_for(lambda: ours(engine), lambda left: left == [])
 
 
@@ -202,4 +204,3 @@ def test_only_the_mounts_that_are_named_are_seen(bench_with_containers: Workbenc
         container_settings=inside(container_host_batch_bind_mounts=mounts),
     )
     assert bench.text(job_id, task.id) == "task\nnot shared\n"
-    assert shell("x")

@@ -303,12 +303,15 @@ def test_a_job_manager_runs_alone_on_its_node_and_ends_the_job_with_itself(bench
 
 
 def test_jobs_of_higher_priority_and_parallel_limits_are_heeded(bench: Workbench) -> None:
-    pool_id = bench.pool(1, task_slots_per_node=4, wait=False)
+    pool_id = bench.pool(0, task_slots_per_node=4)
     low, high = bench.job(pool_id, priority=-5), bench.job(pool_id, priority=5, max_parallel_tasks=1)
     for job_id in (low, high):
         bench.client.create_tasks(
             job_id, [models.BatchTaskCreateOptions(id=f"t{n}", command_line="sleep 60") for n in range(4)]
         )
+    bench.client.begin_resize_pool(
+        pool_id, models.BatchPoolResizeOptions(target_dedicated_nodes=1), polling_interval=POLL
+    ).result()
     wait_for(
         lambda: [bench.client.get_job_task_counts(job).task_counts.running for job in (high, low)],
         lambda running: running == [1, 3],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ _DATA_PATHS = {
     "JobPrep": "workitems",
 }
 _MAX_CONTAINERS = 256
+_USUAL_SOCKET = "unix:///var/run/docker.sock"
 
 
 class InvalidRunOptions(LaunchFailed):
@@ -141,11 +143,8 @@ class ContainerRuntime:
         Raises:
             LaunchFailed: it does not answer.
         """
-        client = await self._connected()
-        base: str = client.api.base_url
-        return (
-            base.replace("http+docker://localhost", "unix:///var/run/docker.sock") if ("http+docker" in base) else base
-        )
+        await self._connected()
+        return os.environ.get("DOCKER_HOST", _USUAL_SOCKET)
 
     async def _connected(self) -> Any:
         if self._client is None:
@@ -219,15 +218,24 @@ class ContainerRuntime:
         return "nvidia" in client.info().get("Runtimes", {})
 
     async def stop(self, name: str) -> None:
-        """Remove every container of the emulator called `name`."""
+        """Remove every container of the emulator called `name`.
+
+        Raises:
+            LaunchFailed: the engine does not do so.
+        """
         if self._client is None:
             return
 
+        engine = self._client.api
+
         def remove() -> None:
-            with contextlib.suppress(self.errors.DockerException):
-                for container in self._client.containers.list(all=True, filters={"label": f"{MARK}={name}"}):
-                    with contextlib.suppress(self.errors.APIError):
-                        container.remove(force=True, v=True)
+            # By the engine's plain API: the SDK's own list asks after each container, and fails where one has gone.
+            try:
+                for container in engine.containers(all=True, filters={"label": f"{MARK}={name}"}):
+                    with contextlib.suppress(self.errors.NotFound):
+                        engine.remove_container(container["Id"], force=True, v=True)
+            except (self.errors.DockerException, OSError) as problem:
+                raise LaunchFailed(f"containers could not be removed: {problem}") from problem
 
         await self.in_thread(remove)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -249,7 +257,6 @@ def _create_arguments(launch: Launch, has_gpus: bool) -> dict[str, Any]:
         "labels": {MARK: launch.mark.partition("/")[0]},
         "network_mode": "host",
         "detach": True,
-        "init": True,
     }
     if settings.get("workingDirectory", "taskWorkingDirectory") == "taskWorkingDirectory":
         arguments["working_dir"] = str(launch.working_directory)

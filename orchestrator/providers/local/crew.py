@@ -21,7 +21,16 @@ from orchestrator.runner.runner import signal_name
 CLOSING_SECONDS = 20.0
 """How long the end of a supervisor is waited for.  It gives processes that hang in the kernel half of that."""
 
-_PROGRAM = "import sys; sys.path.append({root!r}); from orchestrator.providers.local.supervisor import main; main({fd})"
+# The packages on the way to the supervisor are made by hand, empty: what they import for others takes longer than all
+# the rest of its start.
+_PROGRAM = """
+import sys
+for name in ("orchestrator", "orchestrator.providers", "orchestrator.providers.local", "orchestrator.runner"):
+    sys.modules[name] = package = type(sys)(name)
+    package.__path__ = [{root!r} + "/" + name.replace(".", "/")]
+from orchestrator.providers.local.supervisor import main
+main({fd})
+"""
 
 
 class Crew:

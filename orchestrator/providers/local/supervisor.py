@@ -5,7 +5,6 @@ It is started as ``main(FD)`` with one end of the channel, and reads its configu
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -85,9 +84,10 @@ def _supervise(slots: dict[int, int], lines: _Lines, board: Board, wake: runner.
                 )
                 reason = f"The process that ran the trial has died ({how})."
                 lost = {"lost": board.task_of(slots[pid]), "reason": reason, "at": time.time()}
-                with contextlib.suppress(BlockingIOError, ConnectionError):
-                    # Where this is not heard, the end of the channel says it of all tasks.
+                try:
                     os.write(channel, json.dumps(lost).encode())
+                except (BlockingIOError, ConnectionError):
+                    return SLOT_LOST  # the end of the channel says it of all tasks
                 return SLOT_LOST
 
 

@@ -287,7 +287,7 @@ def asking() -> Figure:
 def figures(
     seeds: int, trials: int, samplers: Sequence[str], problems: Sequence[str], stopping: int
 ) -> Iterator[Figure]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     yield asking()
     if stopping:

@@ -20,17 +20,19 @@ DEFAULT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 # Names the folder into which `npm install azurite` was done, where it is not `.emulators`.
 FOLDER_VARIABLE = "ORCHESTRATE_EMULATORS"
 DEFAULT_FOLDER = ".emulators"
+# In a clone of the project, whatever folder one stands in.
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 def find_azurite() -> Path:
-    """The Blob service's program: from `$ORCHESTRATE_EMULATORS`, `.emulators` here or above, or the path.
+    """The Blob service's program: from `$ORCHESTRATE_EMULATORS`, `.emulators` here, above or in the project, or the path.
 
     Raises:
         ServerFailed: it is not installed; says how.
     """
     here = Path.cwd()
     folders = [Path(os.environ[FOLDER_VARIABLE])] if os.environ.get(FOLDER_VARIABLE) else []
-    folders += [folder / DEFAULT_FOLDER for folder in (here, *here.parents)]
+    folders += [folder / DEFAULT_FOLDER for folder in (here, *here.parents, _PROJECT)]
     for folder in folders:
         program = folder / "node_modules" / ".bin" / "azurite-blob"
         if program.exists():

@@ -50,6 +50,7 @@ def test_an_azurite_that_is_not_installed_is_named_with_the_command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("ORCHESTRATE_EMULATORS", raising=False)
+    monkeypatch.setattr("orchestrator.emulators.azurite._PROJECT", tmp_path)
     with pytest.raises(ServerFailed) as caught:
         Azurite().start()
     assert "npm install --prefix .emulators azurite" in str(caught.value)

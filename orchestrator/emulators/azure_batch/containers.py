@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -210,7 +211,15 @@ class ContainerRuntime:
                 raise LaunchFailed(str(problem.explanation), missing=missing) from problem
             return handle, stream
 
-        handle, stream = await self.in_thread(start)
+        starting = asyncio.ensure_future(self.in_thread(start))
+        try:
+            handle, stream = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread goes on and the container would run for nobody.
+            with contextlib.suppress(LaunchFailed, self.errors.APIError):
+                handle, stream = await starting
+                await self.in_thread(partial(handle.remove, force=True, v=True))
+            raise
         copier = asyncio.get_running_loop().run_in_executor(self._threads, _copy, stream, launch.stdout, launch.stderr)
         return Container(self, handle, copier)
 

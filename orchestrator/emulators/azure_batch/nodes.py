@@ -166,6 +166,7 @@ class Node:
         else:
             self._ready()
         self._starting = asyncio.create_task(self._run_start_task())
+        self.pool.account.keep(self._starting)
 
     async def _run_start_task(self) -> None:
         from .starttask import run_start_task

@@ -20,27 +20,30 @@ from .conftest import WORKLOADS, Ended
 @cache
 def interpreter(*modules: str) -> str:
     """An interpreter that has the modules; the test is skipped where there is none."""
+    check = f"from importlib.util import find_spec; raise SystemExit(not all(map(find_spec, {(*modules, 'numpy')})))"
     for python in (sys.executable, *filter(None, os.environ.get("FRAMEWORK_PYTHONS", "").split(os.pathsep))):
-        tried = subprocess.run(
-            [python, "-c", f"import {', '.join(modules)}, sklearn.datasets"], capture_output=True, timeout=100
-        )
-        if tried.returncode == 0:
+        if subprocess.run([python, "-c", check], capture_output=True, timeout=100).returncode == 0:
             return python
     pytest.skip(f"no interpreter here has {' and '.join(modules)}: name one in FRAMEWORK_PYTHONS")
 
 
-def train(python: str, framework: str, folder: Path, epochs: int, backend: str = "tensorflow") -> Ended:
+def start(python: str, module: str, folder: Path, *arguments: object, **env: str) -> Ended:
+    """Run a program by an interpreter; it must succeed."""
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [python, "-m", f"digits.train_{framework}", "--epochs", str(epochs)],
+        [python, "-m", module, *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(WORKLOADS), "KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(WORKLOADS), "OMP_NUM_THREADS": "1"} | env,
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return Ended.of(folder, done)
+
+
+def train(python: str, framework: str, folder: Path, epochs: int, backend: str = "tensorflow") -> Ended:
+    return start(python, f"digits.train_{framework}", folder, "--epochs", epochs, KERAS_BACKEND=backend)
 
 
 class Whole:

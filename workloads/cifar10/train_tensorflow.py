@@ -1,0 +1,109 @@
+"""CIFAR-10 in TensorFlow; with `--processes` by MultiWorkerMirroredStrategy."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import numpy as np
+import tensorflow as tf
+from trial import run_program
+
+from . import network
+from .loop import arguments, train
+from .processes import free_ports, run_in
+
+
+class Network(tf.Module):
+    def __init__(self, width: int, seed: int) -> None:
+        super().__init__()
+        self.weights = {
+            name: tf.Variable(weight, name=name.replace(".", "_"))
+            for name, weight in network.weights(width, seed).items()
+        }
+
+    @tf.function(autograph=False)
+    def scores(self, images: tf.Tensor) -> tf.Tensor:
+        values = images
+        for number in range(1, 2 * network.BLOCKS + 1):
+            values = tf.nn.conv2d(values, self.weights[f"conv{number}.kernel"], strides=1, padding="SAME")
+            values = tf.nn.relu(values + self.weights[f"conv{number}.bias"])
+            if number % 2 == 0:
+                values = tf.nn.max_pool2d(values, 2, 2, "VALID")
+        values = tf.reshape(values, [tf.shape(values)[0], -1])
+        values = tf.nn.relu(values @ self.weights["dense1.kernel"] + self.weights["dense1.bias"])
+        return values @ self.weights["dense2.kernel"] + self.weights["dense2.bias"]
+
+
+class TensorFlow:
+    packages = ("tensorflow-cpu", "numpy")
+
+    def __init__(self, chosen: argparse.Namespace, rank: int, count: int) -> None:
+        tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
+        tf.config.experimental.enable_op_determinism()
+        tf.random.set_seed(chosen.seed)
+        self.strategy = tf.distribute.MultiWorkerMirroredStrategy() if count > 1 else tf.distribute.get_strategy()
+        with self.strategy.scope():
+            self.network = Network(chosen.width, chosen.seed)
+            self.speeds = {name: tf.Variable(tf.zeros_like(w)) for name, w in self.network.weights.items()}
+        self.rate, self.momentum, self.l2 = chosen.lr, chosen.momentum, chosen.l2
+
+    def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            scores = self.network.scores(images)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))
+        slopes = tape.gradient(loss, self.network.weights)
+        names = list(slopes)
+        # Shares are equally large, so the mean of their slopes is the whole batch's.
+        together = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [slopes[name] for name in names]
+        )
+        for name, slope in zip(names, together, strict=True):
+            weight = self.network.weights[name]
+            self.speeds[name].assign(self.momentum * self.speeds[name] - self.rate * (slope + self.l2 * weight))
+            weight.assign_add(self.speeds[name])
+        return loss
+
+    @tf.function(autograph=False)
+    def step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return self.strategy.run(self._step, (images, labels))
+
+    def train(self, images: np.ndarray, labels: np.ndarray) -> float:
+        return float(self.step(tf.constant(images), tf.constant(labels)))
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        return self.network.scores(tf.constant(images)).numpy()
+
+    def save(self, folder: Path) -> None:
+        for kind, variables in (("weights", self.network.weights), ("speeds", self.speeds)):
+            np.savez(folder / f"{kind}.npz", **{name: variable.numpy() for name, variable in variables.items()})
+
+    def restore(self, folder: Path) -> None:
+        for kind, variables in (("weights", self.network.weights), ("speeds", self.speeds)):
+            with np.load(folder / f"{kind}.npz") as saved:
+                for name, variable in variables.items():
+                    variable.assign(saved[name])
+
+    def export(self, folder: Path) -> None:
+        np.savez(folder / "weights.npz", **{name: weight.numpy() for name, weight in self.network.weights.items()})
+
+
+def work(rank: int, count: int, chosen: argparse.Namespace, ports: list[int]) -> None:
+    if count > 1:
+        workers = [f"127.0.0.1:{port}" for port in ports]
+        os.environ["TF_CONFIG"] = json.dumps(
+            {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}
+        )
+    run_program(lambda: train(rank, count, chosen, TensorFlow))
+
+
+def main() -> None:
+    chosen = arguments(__doc__)
+    run_in(chosen.processes, work, chosen, free_ports(chosen.processes) if chosen.processes > 1 else [])
+
+
+if __name__ == "__main__":
+    run_program(main)

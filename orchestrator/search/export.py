@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.errors import UsageError
 from orchestrator.search.base import Told
+from orchestrator.search.samplers import quiet
 from orchestrator.search.space import Space
 from orchestrator.spec.distributions import LogUniform
 from orchestrator.spec.finite import Integer, LogInteger
@@ -40,17 +40,12 @@ def export_study(
     if not goals:
         raise UsageError("A study needs a value for each trial.", remedy="Name it: search.metric.")
     trials = list(ended)
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(study_name=name, storage=storage, directions=list(goals.values()))
+        with quiet():
+            study = optuna.create_study(study_name=name, storage=storage, directions=list(goals.values()))
+            study.set_metric_names(list(goals))
     except optuna.exceptions.DuplicatedStudyError:
         raise UsageError(f"{storage} holds a study '{name}' already.", remedy="Give another name or file.") from None
-    finally:
-        optuna.logging.set_verbosity(before)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental in Optuna since 2023
-        study.set_metric_names(list(goals))
     space = Space(spec.parameters)
     known = {
         key: _distribution(kind, [told.params[key] for told in trials if told.params.get(key) is not None])

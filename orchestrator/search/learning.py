@@ -6,7 +6,6 @@ of the trials, in their order.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -21,7 +20,7 @@ from orchestrator.errors import UsageError
 from orchestrator.search.base import Params, Told
 from orchestrator.search.dimensions import NoSuchValue, distribution, inner, locate, outer
 from orchestrator.search.random import Draws
-from orchestrator.search.samplers import Samplers
+from orchestrator.search.samplers import Samplers, quiet
 from orchestrator.search.setting import Setting
 from orchestrator.search.space import Space
 from orchestrator.search.stream import derived_seed
@@ -60,7 +59,9 @@ class Learning:
         steady = sorted(name for name in self._distributions if name not in self._space.conditional)
         self._joint = self._samplers.joint({name: self._distributions[name] for name in steady})
         self._storage = InMemoryStorage()
-        self._study_id = _new_study(self._storage, [_DIRECTIONS[goal] for goal in self._goals.values()])
+        directions = [_DIRECTIONS[goal] for goal in self._goals.values()]
+        with quiet():
+            self._study_id = self._storage.create_new_study(directions, STUDY)
         self._ids: dict[int, int] = {}  # point -> Optuna's trial
         self._open: dict[int, dict[str, Any]] = {}  # point -> coordinates, while it has trials to come
         self._ended: dict[int, list[Told]] = {}  # point -> its ended trials, while some have not
@@ -116,8 +117,7 @@ class Learning:
         self._ids[point] = number
         for attempt in range(ATTEMPTS):
             sampler = self._samplers.make(derived_seed(self._seed, point, self._algorithm, attempt))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what Optuna warns of, the user can do nothing about
+            with quiet():
                 coordinates, values = self._space.choose(self._asked(sampler, number))
             if self._space.allows(values):
                 return coordinates
@@ -196,15 +196,6 @@ class Learning:
                 f"search.warm_start: none of {len(earlier)} earlier trials has a result and a point of this space.",
                 remedy="Name a run over the same parameters that reported the same metric, or leave it out.",
             )
-
-
-def _new_study(storage: InMemoryStorage, directions: Sequence[StudyDirection]) -> int:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study on stderr
-    try:
-        return int(storage.create_new_study(directions, STUDY))
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def learning(spec: Spec, setting: Setting) -> Learning:

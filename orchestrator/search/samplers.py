@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,6 +30,19 @@ _CLASSES: dict[str, tuple[Callable[..., BaseSampler], str]] = {
 # These write into the study what they know of a trial when it is asked for, and read it when it has ended.
 TAKES_NOTES = ("cmaes", "nsga2")
 _OURS = ("seed", "constraints_func")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Optuna's announcements and doubts off the terminal: the user can do nothing about them."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 class Samplers:
@@ -69,7 +83,5 @@ class Samplers:
         return known
 
     def make(self, seed: int) -> BaseSampler:
-        with warnings.catch_warnings():
-            # That an option is experimental in Optuna is our business, not the user's.
-            warnings.simplefilter("ignore")
+        with quiet():
             return self._class(seed=seed, **self._options)

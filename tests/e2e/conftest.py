@@ -16,6 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from orchestrator.results.read import Overview, overview
+from orchestrator.storage.layout import Home
+
 # Every process that a test starts inherits this variable, so that none can hide.
 TOKEN = "E2E_TOKEN"
 
@@ -86,6 +89,10 @@ class Shell:
             if line.startswith("demo-"):
                 return line.split()[0]
         raise AssertionError("it ended without starting a run")
+
+    def look(self, run: str) -> Overview:
+        """How the run stands, read in this process: cheap enough to ask again and again."""
+        return overview(Home(self.home), run)
 
     def table(self, run: str) -> list[tuple[Any, ...]]:
         """What a run found, without what differs from run to run."""

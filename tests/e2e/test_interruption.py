@@ -18,15 +18,11 @@ def in_own_group(shell: Shell, *arguments: str) -> subprocess.Popen[str]:
     return shell.start(*arguments, start_new_session=True)
 
 
-def trials_running(shell: Shell) -> bool:
-    return any(record["trials"]["running"] for record in shell.json("status"))
-
-
 def test_ctrl_c_ends_the_run_in_order_and_resume_finishes_it(shell: Shell) -> None:
     undisturbed = json.loads(shell("run", shell.sweep(12, pause=0.2), "--json").stdout)["run"]
     process = in_own_group(shell, "run", shell.sweep(12, pause=0.2), "--json")
     run = shell.run_of(process)
-    shell.wait_until(lambda: shell.json("status", run)[0]["trials"]["succeeded"] >= 2)
+    shell.wait_until(lambda: shell.look(run).count("succeeded") >= 2)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     summary = json.loads(out)
@@ -42,8 +38,8 @@ def test_ctrl_c_ends_the_run_in_order_and_resume_finishes_it(shell: Shell) -> No
 def test_a_second_ctrl_c_does_not_wait_for_trials_that_do_not_stop(shell: Shell) -> None:
     spec = shell.spec(workload={"command": STUBBORN}, limits={"grace": 60})
     process = in_own_group(shell, "run", spec, "--json")
-    shell.run_of(process)
-    shell.wait_until(lambda: trials_running(shell))
+    run = shell.run_of(process)
+    shell.wait_until(lambda: shell.look(run).count("running"))
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(1)
     assert process.poll() is None  # it waits for the trial's grace
@@ -58,7 +54,7 @@ def test_a_second_ctrl_c_does_not_wait_for_trials_that_do_not_stop(shell: Shell)
 def test_cancel_from_another_process_ends_the_run(shell: Shell) -> None:
     process = shell.start("run", shell.sweep(50, pause=0.3), "--json")
     run = shell.run_of(process)
-    shell.wait_until(lambda: shell.json("status", run)[0]["trials"]["succeeded"])
+    shell.wait_until(lambda: shell.look(run).count("succeeded"))
     assert shell("cancel", run).returncode == 0
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, json.loads(out)["status"]) == (130, "cancelled")
@@ -74,7 +70,7 @@ def test_a_run_without_a_driver_can_be_cancelled(shell: Shell) -> None:
     run = shell.run_of(process)
     process.kill()
     process.communicate(timeout=30)
-    shell.wait_until(lambda: shell.json("status", run)[0]["status"] == "abandoned")
+    shell.wait_until(lambda: shell.look(run).status == "abandoned")
     assert shell("cancel", run).returncode == 0
     assert shell.json("status", run)[0]["status"] == "cancelled"
     shell.nothing_left()
@@ -83,7 +79,7 @@ def test_a_run_without_a_driver_can_be_cancelled(shell: Shell) -> None:
 def test_a_run_has_one_driver(shell: Shell) -> None:
     process = shell.start("run", shell.sweep(50, pause=0.3))
     run = shell.run_of(process)
-    shell.wait_until(lambda: trials_running(shell))
+    shell.wait_until(lambda: shell.look(run).count("running"))
     second = shell("resume", run)
     assert second.returncode == 2
     assert str(process.pid) in second.stderr

@@ -36,7 +36,7 @@ def test_a_secret_is_written_nowhere(shell: Shell) -> None:
     planned = shell("plan", spec, "--list")
     process = shell.start("--debug", "run", spec, "--json")
     run = shell.run_of(process)
-    shell.wait_until(lambda: shell.json("status", run)[0]["trials"]["running"])
+    shell.wait_until(lambda: shell.look(run).count("running"))
     for alive in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             assert value.encode() not in alive.read_bytes()
@@ -46,7 +46,7 @@ def test_a_secret_is_written_nowhere(shell: Shell) -> None:
     out, err = process.communicate(timeout=60)
     assert json.loads(out)["trials"]["failed"] == 2
     detached = shell("run", spec, "--detach")
-    shell.wait_until(lambda: shell.json("status", detached.stdout.strip())[0]["status"] == "failed")
+    shell.wait_until(lambda: shell.look(detached.stdout.strip()).status == "failed")
     printed = [out, err, planned.stdout, planned.stderr, detached.stdout, detached.stderr]
     printed += [shell(*words).stdout for words in (("status", run), ("results", run), ("logs", run, "--stderr"))]
     assert not any(value in text for text in printed)

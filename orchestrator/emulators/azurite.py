@@ -25,7 +25,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 
 def find_azurite() -> Path:
-    """The Blob service's program: from `$ORCHESTRATE_EMULATORS`, `.emulators` here, above or in the project, or the path.
+    """Its Blob program: in `$ORCHESTRATE_EMULATORS`, in `.emulators` here, above or of the project, or on the path.
 
     Raises:
         ServerFailed: it is not installed; says how.

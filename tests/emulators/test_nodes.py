@@ -197,10 +197,14 @@ def test_disabling_scheduling_may_let_the_task_finish(bench: Workbench) -> None:
     node_id = bench.until(job_id, task_id, "running").node_info.node_id
     bench.client.disable_node_scheduling(pool_id, node_id, {"nodeDisableSchedulingOption": "taskcompletion"})
     assert bench.client.get_node(pool_id, node_id).state == "running"
+    bench.client.enable_node_scheduling(pool_id, node_id)
+    bench.client.disable_node_scheduling(pool_id, node_id, {"nodeDisableSchedulingOption": "taskcompletion"})
     shared = bench.path(pool_id, "*/shared")
     (shared / "go").touch()
     assert bench.until(job_id, task_id).execution_info.exit_code == 0
     bench.nodes(pool_id, "offline", 1)
+    bench.client.enable_node_scheduling(pool_id, node_id)
+    bench.run(job_id, "true")
 
 
 # -- users, login, logs, extensions

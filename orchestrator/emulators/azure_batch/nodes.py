@@ -277,7 +277,8 @@ class Node:
 
     def disable_scheduling(self, option: str) -> None:
         self.scheduling = "disabled"
-        self.release_tasks(option, lambda: None)
+        if option != "taskcompletion":
+            self.release_tasks(option, lambda: None)
         self._settle()
 
     def enable_scheduling(self) -> None:

@@ -304,6 +304,8 @@ class LocalCompute:
 
     def _everything(self) -> Changes:
         self._receive(0.0)
+        # Phases are told anew; values that have not been told yet are in no listing.
+        metrics = [event for event in self._events if isinstance(event, MetricSeen)]
         self._first += len(self._events)
         self._events.clear()
         events: dict[str, Event] = dict(self._unwritten)
@@ -313,7 +315,7 @@ class LocalCompute:
         now = time.time()
         for name in self._tasks:
             events[name] = TaskChanged(name, Phase.RUNNING if name in self._running else Phase.QUEUED, now)
-        return Changes(tuple(events.values()), str(self._first), complete=True)
+        return Changes((*metrics, *events.values()), str(self._first), complete=True)
 
     def _results(self) -> Iterator[Mapping[str, Any]]:
         """What all attempts of this run have left, by this pool or an earlier one."""

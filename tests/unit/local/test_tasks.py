@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InvalidRequest, NotFound
-from orchestrator.providers.base import Cause, Machine, Phase, PoolRequest, PoolState, Task, TaskChanged
+from orchestrator.providers.base import Cause, Machine, MetricSeen, Phase, PoolRequest, PoolState, Task, TaskChanged
 from orchestrator.storage.layout import Home
 from tests.unit.local.conftest import Pool, job, name_of, until
 
@@ -124,6 +124,15 @@ def test_the_answer_without_a_cursor_names_every_task_in_its_phase(pool: Pool, t
     assert phases == {name_of(0): Phase.ENDED, name_of(1): Phase.RUNNING, name_of(2): Phase.QUEUED}
     wait.unlink()
     pool.until_ended(3)
+
+
+def test_a_value_is_heard_also_when_everything_is_asked_for_meanwhile(pool: Pool) -> None:
+    pool.start('echo \'{"loss": 0.5}\' >> "$ORCHESTRATE_METRICS"; sleep 1000')
+    pool.submit(0)
+    heard = until(
+        lambda: [e for e in pool.compute.changes("run-1", None, 0.0).events if isinstance(e, MetricSeen)],
+    )
+    assert [event.value for event in heard] == [0.5]
 
 
 def test_changes_are_said_again_until_their_cursor_is_used(pool: Pool) -> None:

@@ -91,13 +91,18 @@ class Limiter:
 
 
 class Aws:
-    """One account and region.  Nothing is contacted before the first call.  Safe for threads."""
+    """One account and region.  Nothing is contacted before the first call.  Safe for threads.
 
-    def __init__(self, *, sleep: Callable[[float], object] = time.sleep, seed: int | None = None) -> None:
+    ``session`` is a ``boto3.Session``; None: as boto3 is configured.
+    """
+
+    def __init__(
+        self, session: Any = None, *, sleep: Callable[[float], object] = time.sleep, seed: int | None = None
+    ) -> None:
         self._sleep = sleep
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._session: Any = None
+        self._session = session
         self._clients: dict[str, Any] = {}
         self.limiter = Limiter(sleep=sleep)
 
@@ -163,6 +168,7 @@ class Aws:
 
     def _once(self, service: str, operation: str, arguments: dict[str, Any]) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         client = self.client(service)
         limited = service == "batch"
@@ -175,6 +181,8 @@ class Aws:
             if limited and isinstance(problem, Throttled):
                 self.limiter.throttled()
             raise problem from error
+        except ResponseParserError as error:  # a proxy's page, say
+            raise Unavailable(f"AWS {service} sent an answer that is none of its own.") from error
         if limited:
             self.limiter.answered()
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import InvalidRequest, NotFound, Unavailable
@@ -45,11 +45,14 @@ RECLAIM_PATIENCE = 600.0
 
 
 class AwsCompute:
-    """See :class:`orchestrator.providers.base.Compute`.  Nothing is contacted before the first call that must."""
+    """See :class:`orchestrator.providers.base.Compute`.  Nothing is contacted before the first call that must.
 
-    def __init__(self, home: Home) -> None:
+    ``session`` is a ``boto3.Session`` for the calls to all services but the object store; None: as boto3 is configured.
+    """
+
+    def __init__(self, home: Home, session: Any = None) -> None:
         self._home = home
-        self._aws = Aws()
+        self._aws = Aws(session)
         self._known: settings.Settings | None = None
         self._opened: S3Store | None = None
         self._requests: dict[str, PoolRequest] = {}

@@ -80,19 +80,19 @@ def test_an_emulator_that_is_stopped_has_ended_everything_when_stop_returns(star
     assert not started.folder.exists()
 
 
-def test_an_emulator_ends_with_its_parent_even_where_that_is_killed(tmp_path: Path) -> None:
-    script = f"""
+def test_an_emulator_ends_with_its_parent_even_where_that_is_killed() -> None:
+    script = """
 import json, sys, time
 from orchestrator.emulators.azure_batch import AzureBatchEmulator
-emulator = AzureBatchEmulator({str(tmp_path)!r}, boot_seconds=0.05).start()
-print(json.dumps([emulator.endpoint, emulator.key, emulator.pid, emulator._name]), flush=True)
+emulator = AzureBatchEmulator(boot_seconds=0.05).start()
+print(json.dumps([emulator.endpoint, emulator.key, emulator.pid, emulator._name, str(emulator.folder)]), flush=True)
 time.sleep(600)
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     try:
         assert parent.stdout is not None
-        endpoint, key, pid, name = json.loads(parent.stdout.readline())
-        emulator = AzureBatchEmulator(tmp_path, key=key)
+        endpoint, key, pid, name, folder = json.loads(parent.stdout.readline())
+        emulator = AzureBatchEmulator(folder, key=key)
         emulator.endpoint = endpoint
         with connect(emulator) as client:
             pids = running_tree(Workbench(emulator, client))
@@ -100,6 +100,7 @@ time.sleep(600)
         parent.wait()
         wait_for(lambda: alive([*pids, pid]), lambda left: left == [])
         wait_for(lambda: marked(name), lambda left: left == [])
+        assert not Path(folder).exists()
     finally:
         parent.kill()
         parent.wait()

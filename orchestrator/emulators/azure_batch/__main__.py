@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator; prints one line of JSON with endpoint, account and key, then serves."""
     parser = argparse.ArgumentParser(prog="python -m orchestrator.emulators.azure_batch", description=__doc__)
     parser.add_argument("--port", type=int, default=10010, help="0 for any free one (default: %(default)s)")
-    parser.add_argument("--folder", help="where the nodes' files go (default: a temporary folder)")
+    parser.add_argument("--folder", help="where the nodes' files go (default: a temporary folder, removed at the end)")
     parser.add_argument("--account", default="emulated", help="the account's name (default: %(default)s)")
     parser.add_argument("--isolation", choices=ISOLATIONS, default="process", help="how tasks are run")
     parser.add_argument("--boot-seconds", type=float, default=1.0, help="how long a node takes to boot")
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         boot_seconds=given.boot_seconds,
         autoscale_seconds=given.autoscale_seconds,
         sample_seconds=given.sample_seconds,
+        temporary=given.folder is None,
     )
 
     def announce(announcement: dict[str, object]) -> None:

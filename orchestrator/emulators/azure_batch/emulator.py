@@ -69,6 +69,7 @@ class AzureBatchEmulator:
             isolation=isolation,
             boot_seconds=boot_seconds,
             clock_start=None if clock is None else of_datetime(clock),
+            temporary=self._temporary,
             **options,  # type: ignore[arg-type]  # Checked by Settings itself.
         )
         self.endpoint = ""

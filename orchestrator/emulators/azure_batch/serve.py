@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -75,6 +76,9 @@ async def serve(
     finally:
         await server.stop()
         await account.stop()
+    # Only after an orderly end: the log of another one is in there.
+    if settings.temporary:
+        shutil.rmtree(settings.folder, ignore_errors=True)
     return exit_code
 
 

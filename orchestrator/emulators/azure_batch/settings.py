@@ -33,6 +33,7 @@ class Settings:
         kill_grace_seconds: real seconds from SIGTERM to SIGKILL where a task is ended; 0 kills at once.
         environment: more variables for every task.
         auto_storage_url: account URL of the auto storage, with a SAS; None where there is none.
+        temporary: remove the folder at the end.
     """
 
     folder: str
@@ -53,6 +54,7 @@ class Settings:
     kill_grace_seconds: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
     auto_storage_url: str | None = None
+    temporary: bool = False
 
     def __post_init__(self) -> None:
         if self.isolation not in ISOLATIONS:

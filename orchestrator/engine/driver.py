@@ -519,6 +519,8 @@ class Driver:
             reason = f"pool {self._pool} could not be deleted and may still cost money: {error}"
             with self._record.transaction():
                 self._finish(m.Finish(m.RunStatus.BROKEN, f"{reason} Run `orchestrate gc`."))
+        else:
+            self._feed_all(self._pool_seen(self._clock.now()))  # a local pool is gone at once
 
     def _cancel(self, cancels: list[m.Cancel]) -> None:
         names = [task_name(action.trial, action.attempt) for action in cancels]

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,34 @@ def test_the_documents_of_one_sweep_vote_in_the_next(tmp_path: Path) -> None:
     assert second.returncode == 0, second.stderr
     best = max(trial["metrics"]["val_accuracy"] for trial in trials)
     assert json.loads(second.stdout)["best"]["value"] >= best - 1e-9
+
+
+def test_a_sweep_whose_driver_is_killed_goes_on_from_its_checkpoint_with_equal_results(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    template = str(TEMPLATES / "from_scratch.yaml")
+    settings = ["--set", "parameters.model=lstm", "--set", "parameters.lr=[0.1]", "--set", "parameters.epochs=40"]
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    assert orchestrate(tmp_path / "whole", "run", template, *settings).returncode == 0
+
+    driver = subprocess.Popen(
+        [ORCHESTRATE, "run", template, *settings],
+        env=os.environ | {"ORCHESTRATE_HOME": str(tmp_path / "cut")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not any(path.read_text().count("\n") > 5 for path in (tmp_path / "cut").rglob("metrics.jsonl")):
+        assert driver.poll() is None, "the run ended before it could be cut"
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    (run,) = (json.loads(line) for line in orchestrate(tmp_path / "cut", "status", "--json").stdout.splitlines())
+    resumed = orchestrate(tmp_path / "cut", "resume", run["run"])
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch" in orchestrate(tmp_path / "cut", "logs", run["run"], "0").stdout
+    cards = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("model.json")) if "outputs" in path.parts]
+    assert len(cards) == 2
+    assert cards[0] == cards[1]
 
 
 @pytest.mark.soak

@@ -59,6 +59,8 @@ _KINDS: dict[str, type[ProviderError]] = {
     ),
     **dict.fromkeys(("InternalError", "InternalFailure", "ServerException", "ServiceUnavailable"), Unavailable),
 }  # fmt: skip
+# Actions of IAM that are not called as their operations are.
+_ACTIONS = {"ListObjectsV2": "ListBucket"}
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
 
 
@@ -226,7 +228,8 @@ def _refusal(error: Any, service: str) -> ProviderError:
     kind = _KINDS.get(code) or _by_status(status)
     if kind is AuthenticationFailed:
         if code in _REFUSED or status == 403:
-            return kind(message, remedy=f"Allow {service}:{error.operation_name} to these credentials.")
+            action = _ACTIONS.get(error.operation_name, error.operation_name)
+            return kind(message, remedy=f"Allow {service}:{action} to these credentials.")
         return kind(message, remedy="Check AWS_PROFILE or the keys, and whether they have expired (aws sso login).")
     if kind is QuotaExceeded:
         return kind(message, remedy="Delete what is not needed (`orchestrate gc`), or ask for more in Service Quotas.")

@@ -25,7 +25,10 @@ PAGE = 1000
 
 
 class Canceller:
-    """Cancels tasks of one pool.  Call ``overdue`` every now and then."""
+    """Cancels tasks of one pool.  Call ``overdue`` every now and then.
+
+    ``job_ended``: the job as a whole was ended, so that what waited in its queue never begins.
+    """
 
     def __init__(
         self, batch: Batch, store: ObjectStore, pool: str, *, patience: float, now: Callable[[], float] = time.time
@@ -36,6 +39,7 @@ class Canceller:
         self._told: set[str] | None = None
         self._kill_at: dict[str, float] = {}
         self._end_at: float | None = None
+        self.job_ended = False
 
     def cancel(self, names: Iterable[str], phases: dict[str, Phase]) -> None:
         """Tell them.  Unknown and ended tasks are ignored.  Raises NotFound where there is no job."""
@@ -59,6 +63,7 @@ class Canceller:
         if self._end_at is not None and now >= self._end_at:
             self._end_at = None
             self._job("terminate", {"terminateReason": "orchestrate: cancelled"})
+            self.job_ended = True
         for name in [name for name, at in self._kill_at.items() if now >= at or phases.get(name) is Phase.ENDED]:
             if phases.get(name) is not Phase.ENDED:
                 self._terminate(name)

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from orchestrator.errors import (
@@ -84,7 +85,8 @@ _REMEDIES = {
 class Batch:
     """One account.  Nothing is contacted before the first call.  Safe for threads; close it at the end.
 
-    ``sleep`` and ``seed`` are for tests.
+    ``ahead`` is by how many seconds the service's clock was before ours at its last answer.  ``sleep`` and ``seed`` are
+    for tests.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Batch:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._made: BatchClient | None = None
+        self.ahead = 0.0
 
     @property
     def sdk(self) -> BatchClient:
@@ -122,7 +125,17 @@ class Batch:
             retry_total=0,  # repeated here, where Retry-After and the kind of error are known
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
+            raw_response_hook=self._note_time,
         )
+
+    def _note_time(self, response: Any) -> None:
+        try:
+            told = parsedate_to_datetime(response.http_response.headers["Date"])
+        except (KeyError, TypeError, ValueError):
+            return
+        ahead = told.timestamp() - time.time()
+        # The header has whole seconds, and an answer takes a while.
+        self.ahead = ahead if abs(ahead) > 5.0 else 0.0
 
     def close(self) -> None:
         with self._lock:

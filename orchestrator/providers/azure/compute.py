@@ -116,6 +116,7 @@ class AzureCompute:
         canceller = self._cancellers.get(pool)
         if canceller is not None:
             canceller.overdue(progress.phases)
+            progress.job_ended = progress.job_ended or canceller.job_ended
         return progress.changes(cursor, wait)
 
     def cancel(self, pool: str, names: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ class Pool:
         self._deleting = False
         self._replaced = 0
         self._why = ""
-        self._nudged = 0.0
+        self._nudges, self._nudged = 0, 0.0
         self._ledger = Ledger(store, name)
 
     # ----------------------------------------------------------------------------------------------- making
@@ -81,7 +81,11 @@ class Pool:
         """Ask for the pool and its job.  Raises InvalidRequest where the name is somebody else's."""
         self._request, self._deleting = wanted, False
         sized = request.sizing(wanted)
-        body = request.pool_body(wanted, sized, self._image(wanted), self._now(), self._registry(wanted))
+        image = self._image(wanted)
+        # The formula is evaluated by the service's clock; how far that is from ours its answer has told.
+        ahead = self._batch.ahead
+        there = replace(wanted, lease_until=wanted.lease_until + ahead)
+        body = request.pool_body(there, sized, image, self._now() + ahead, self._registry(wanted))
         from azure.batch.models import BatchPoolCreateOptions
 
         try:
@@ -173,6 +177,8 @@ class Pool:
         if trouble is not None and trouble.lasting:
             return self._status(PoolState.FAILED, f"The pool gets no nodes: {trouble.reason} {trouble.remedy}".strip())
         if trouble is not None:
+            self._nudges = 2  # the first asks for the nodes that there are, the second for all
+        if self._nudges:
             self._nudge(pool, now)
         if nodes.broken and not self._replace_broken(pool):
             return self._status(PoolState.FAILED, f"{self._replaced} nodes broke and were replaced: {self._why}.")
@@ -223,7 +229,8 @@ class Pool:
     # ----------------------------------------------------------------------------------------------- mending
 
     def _nudge(self, pool: BatchPool, now: float) -> None:
-        """Have the formula evaluated now: a resize that failed for want of machines is tried again by it."""
+        """Have the formula evaluated now: a resize that failed for want of machines is tried again by it, in two steps
+        (see :mod:`orchestrator.providers.azure.autoscale`)."""
         if now - self._nudged < NUDGE_EVERY or _text(pool.allocation_state) != "steady":
             return
         self._nudged = now
@@ -237,6 +244,7 @@ class Pool:
             self._batch.call(self._batch.sdk.enable_pool_auto_scale, self.name, options)
         except (Throttled, Unavailable, NotFound):
             return  # the service evaluates it by itself every five minutes
+        self._nudges -= 1
 
     def _replace_broken(self, pool: BatchPool) -> bool:
         """Keep what broken nodes tell, and remove them: the formula asks for others.  False: it has been too many."""

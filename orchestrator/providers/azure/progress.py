@@ -19,7 +19,7 @@ from orchestrator.providers.base import Changes, Event, Phase, TaskChanged
 from orchestrator.storage.base import ObjectStore
 
 # A transition may be seen later than another that came after it: each look goes back so far, in seconds.
-OVERLAP = 10.0
+OVERLAP = 2.0
 PAGE = 1000
 
 
@@ -40,7 +40,11 @@ class Cursor:
 
 
 class Progress:
-    """Looks at one job.  ``phases`` is where each task was when it was last seen."""
+    """Looks at one job.  ``phases`` is where each task was when it was last seen.
+
+    ``job_ended``: the service leaves the waiting tasks of a job that was ended in its queue for ever; here they have
+    ended with it.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Progress:
         self._unexplained = 0
         self._feed = feed.Position()
         self.phases: dict[str, Phase] = {}
+        self.job_ended = False
 
     def changes(self, cursor: str | None, wait: float) -> Changes:
         """One look, or several until something has changed or ``wait`` seconds are over.  Raises NotFound."""
@@ -82,6 +87,7 @@ class Progress:
         since = 0.0
         events: list[Event] = []
         phases: dict[str, Phase] = {}
+        self.job_ended = self._job_state() in ("terminating", "completed", "deleting")
         for change in self._listed(None):
             events.append(change)
             phases[change.name] = change.phase
@@ -94,6 +100,7 @@ class Progress:
         }
         metrics, self._feed = feed.read(self._store, self._pool, self._feed)
         self._unexplained = 0
+        events += self._never_began()
         # A task's values come before its end, as they were reported.
         return Changes([*metrics, *events], Cursor(since, self._feed).text(), complete=True)
 
@@ -106,6 +113,9 @@ class Progress:
         for change in self._listed(cursor.since - OVERLAP):
             if self._recent.get(change.name) != (change.phase, change.at):
                 self._recent[change.name] = (change.phase, change.at)
+                if change.phase is Phase.RUNNING is self.phases.get(change.name):
+                    # Its node was taken away and it got another between two looks.
+                    events.append(TaskChanged(change.name, Phase.QUEUED, change.at))
                 self.phases[change.name] = change.phase
                 events.append(change)
             since = max(since, change.at)
@@ -114,7 +124,19 @@ class Progress:
             return self._everything()
         metrics, self._feed = feed.read(self._store, self._pool, cursor.feed)
         events.sort(key=lambda event: event.at)
+        events += self._never_began()
         return Changes([*metrics, *events], Cursor(since, self._feed).text())
+
+    def _never_began(self) -> list[TaskChanged]:
+        if not self.job_ended:
+            return []
+        waiting = [name for name, phase in self.phases.items() if phase is Phase.QUEUED]
+        self.phases.update(dict.fromkeys(waiting, Phase.ENDED))
+        return [states.never_began(name, time.time()) for name in waiting]
+
+    def _job_state(self) -> str:
+        job = self._batch.call(self._batch.sdk.get_job, self._pool, select=["id", "state"])
+        return str(getattr(job.state, "value", job.state))
 
     def _listed(self, since: float | None) -> Iterator[TaskChanged]:
         where = f"stateTransitionTime ge datetime'{stamp(max(0.0, since))}'" if since is not None else None

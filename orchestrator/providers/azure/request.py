@@ -204,7 +204,8 @@ class Site:
 
     ``url`` of the store without a slash at its end, ``container`` and ``prefix`` (empty or ending in a slash) are where
     its keys are; ``runner`` is the runner's key.  ``folders``: the account has a hierarchical namespace, so that a
-    grant can be for one folder.
+    grant can be for one folder.  ``heartbeat`` is how often a runner says that it lives, and stores its checkpoint if
+    that has changed, in seconds.
     """
 
     url: str
@@ -213,6 +214,7 @@ class Site:
     signer: Signer
     runner: str
     folders: bool = False
+    heartbeat: float = 15.0
 
     def token(self, key: str, permissions: str) -> str:
         return self.signer.blob(self.container, self.prefix + key, permissions)
@@ -265,7 +267,7 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
     }
     body: Body = {
         "id": task.name,
-        "commandLine": command_line(keys.job),
+        "commandLine": command_line(keys.job, site.heartbeat),
         "resourceFiles": [
             {"httpUrl": site.link(site.runner), "filePath": "runner.py"},
             {"httpUrl": site.link(keys.grants), "filePath": "grants.json"},
@@ -288,11 +290,11 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
     return body
 
 
-def command_line(job_key: str) -> str:
+def command_line(job_key: str, heartbeat: float = 15.0) -> str:
     """The task's command: it needs a shell and python3.  A try on a node that had one before starts clean."""
     runner = (
         f'exec python3 runner.py --transport azure --store "$ORCHESTRATE_STORE" --job {shlex.quote(job_key)}'
-        f" --task task.json --folder {FOLDER}"
+        f" --task task.json --folder {FOLDER} --heartbeat {heartbeat:g}"
     )
     script = f'rm -rf {FOLDER} && printf %s "$ORCHESTRATE_TASK" > task.json && {runner}'
     return f"/bin/sh -c {shlex.quote(script)}"

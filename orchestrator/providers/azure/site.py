@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -47,7 +48,8 @@ def prepare(
 ) -> Site:
     """Store what all tasks need, as far as it is not there, and the grants with which they reach it."""
     ensure_container(store)
-    place = site(store, wanted.lease_until, now())
+    # An emulator on this machine costs nothing to ask, so that all goes faster there.
+    place = replace(site(store, wanted.lease_until, now()), heartbeat=3 * poll_seconds)
     key, data = runner()
     if not store.exists(key):
         store.put(key, data)

@@ -54,8 +54,30 @@ def changed(task: BatchTask) -> TaskChanged:
     phase = PHASES[BatchTaskState(task.state).value]
     node = task.node_info.node_id if task.node_info is not None and phase is not Phase.QUEUED else None
     at = task.state_transition_time.timestamp()
-    ended = how_ended(task) if phase is Phase.ENDED else None
+    if phase is not Phase.ENDED:
+        return TaskChanged(task.id, phase, at, None, node)
+    ended = how_ended(task)
+    if ended.cause is Cause.CANCELLED and ended.started is None:
+        return never_began(task.id, at)
     return TaskChanged(task.id, phase, at, ended, node)
+
+
+def never_began(name: str, at: float, reason: str = "ended before it began") -> TaskChanged:
+    """A task that was cancelled in the queue.  It left no result.json: nobody need look for it, its result is this."""
+    result = {
+        "version": 1,
+        "name": name,
+        "cause": Cause.CANCELLED.value,
+        "reason": reason,
+        "exit_code": None,
+        "signal": None,
+        "started": None,
+        "finished": None,
+        "seconds": None,
+        "metrics": {},
+        "outputs": [],
+    }
+    return TaskChanged(name, Phase.ENDED, at, Ended(Cause.CANCELLED, reason), result=result)
 
 
 def how_ended(task: BatchTask) -> Ended:

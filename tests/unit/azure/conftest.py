@@ -18,7 +18,7 @@ from orchestrator.storage.layout import Home
 from orchestrator.testing.conformance import job
 
 _numbers = itertools.count(1)
-PATIENCE = 60.0
+PATIENCE = 20.0
 
 
 @pytest.fixture(scope="session")

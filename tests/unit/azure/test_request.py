@@ -137,7 +137,7 @@ def test_the_command_line_gives_the_task_to_the_runner_unchanged(tmp_path: Path)
     )  # fmt: skip
     assert done.stdout == (
         "[runner.py]\n[--transport]\n[azure]\n[--store]\n[https://s/x y]\n[--job]\n[runs/it's/job.json]\n"
-        f"[--task]\n[task.json]\n[--folder]\n[run]\n{document}"
+        f"[--task]\n[task.json]\n[--folder]\n[run]\n[--heartbeat]\n[15]\n{document}"
     )
 
 

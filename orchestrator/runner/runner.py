@@ -1503,7 +1503,10 @@ class Transport(object):
         raise NotImplementedError
 
     def seen(self, name: str, values: "List[Value]", last: bool) -> None:
-        """Let whoever watches the run know what this task has reported; for what it is worth, never an error."""
+        """Let whoever watches the run know what this task has reported; for what it is worth, never an error.
+
+        Called at every look, like ``grow``, also with nothing new.
+        """
 
     def stopping(self, name: str) -> bool:
         """Whether somebody has asked this task to stop.  Called at every look, like ``grow``."""
@@ -2511,6 +2514,7 @@ class Container(Place):
             pass  # the store could not be reached: at a later look, and for sure at the end
         finally:
             self.transport.hurried = False
+        self.transport.seen(self._task["name"], [], False)
         if self.transport.stopping(self._task["name"]):
             return Stop(CANCELLED, "The run has asked for its end.")
         if signal.SIGTERM in attempt.wake.caught:

@@ -68,7 +68,7 @@ class Azurite:
         start_seconds: float = 30.0,
     ) -> None:
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="azurite-") if folder is None else folder).resolve()
+        self._folder = None if folder is None else Path(folder).resolve()
         self.port = port
         self.account = account
         self.key = key
@@ -87,6 +87,13 @@ class Azurite:
             f"BlobEndpoint={self.account_url};"
         )
 
+    @property
+    def folder(self) -> Path:
+        """Where its files are; a temporary one is there while it runs."""
+        if self._folder is None:
+            raise RuntimeError("the server has not been started")
+        return self._folder
+
     def start(self) -> Self:
         """Start it and wait until it answers.
 
@@ -94,7 +101,9 @@ class Azurite:
             ServerFailed: it is not installed, or does not answer.
         """
         program = find_azurite()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="azurite-")).resolve()
+        self._folder.mkdir(parents=True, exist_ok=True)
         if self.port == 0:
             self.port = free_ports(1)[0]
         argv = [str(program), "--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
@@ -102,7 +111,9 @@ class Azurite:
         argv += ["--disableTelemetry"]
         # The account by the environment, so that a key of one's own is in no process list.
         environment = {**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"}
-        self._server = ChildServer(argv, environment, self.folder / "azurite.log")
+        self._server = ChildServer(
+            argv, environment, self.folder / "azurite.log", self.folder if self._temporary else None
+        )
         self._server.start(self._answers, self._start_seconds)
         return self
 
@@ -120,8 +131,9 @@ class Azurite:
         if self._server is not None:
             self._server.stop()
             self._server = None
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self.start()

@@ -29,12 +29,16 @@ class ChildServer:
         argv: the program and its arguments.
         environment: its whole environment.
         log: file that gets its output.
+        temporary: folder that goes with it.
     """
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], log: Path, temporary: Path | None = None
+    ) -> None:
         self._argv = list(argv)
         self._environment = dict(environment)
         self.log = log
+        self._temporary = "" if temporary is None else str(temporary)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, answers: Callable[[], bool], limit_seconds: float) -> None:
@@ -46,7 +50,7 @@ class ChildServer:
         tether = Path(__file__).with_name("tether.py")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(tether), *self._argv],
+                [sys.executable, "-I", "-S", str(tether), self._temporary, *self._argv],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -58,9 +62,10 @@ class ChildServer:
         while not answers():
             ended = self._process.poll()
             if ended is not None or time.monotonic() > deadline:
-                self.stop()
                 how = "did not answer in time" if ended is None else f"ended with code {ended}"
-                raise ServerFailed(f"{Path(self._argv[0]).name} {how}: {tail(self.log)}")
+                said = tail(self.log)
+                self.stop()
+                raise ServerFailed(f"{Path(self._argv[0]).name} {how}: {said}")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.2)
 

@@ -59,7 +59,7 @@ class MotoServer:
         start_seconds: float = 60.0,
     ) -> None:
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="moto-") if folder is None else folder).resolve()
+        self._folder = None if folder is None else Path(folder).resolve()
         self.port = port
         self.host = host
         self.docker_host = docker_host or os.environ.get("DOCKER_HOST", DOCKER_SOCKET)
@@ -81,6 +81,13 @@ class MotoServer:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    @property
+    def folder(self) -> Path:
+        """Where its files are; a temporary one is there while it runs."""
+        if self._folder is None:
+            raise RuntimeError("the server has not been started")
+        return self._folder
+
     def start(self) -> Self:
         """Start it and wait until it answers.
 
@@ -89,12 +96,17 @@ class MotoServer:
         """
         program = str(find_moto())
         command = [program] if self._module is None else [sys.executable, "-m", self._module]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="moto-")).resolve()
+        self._folder.mkdir(parents=True, exist_ok=True)
         if self.port == 0:
             self.port = free_ports(1)[0]
         environment = {**os.environ, "DOCKER_HOST": self.docker_host}
         self._server = ChildServer(
-            [*command, "-H", self.host, "-p", str(self.port)], environment, self.folder / "moto.log"
+            [*command, "-H", self.host, "-p", str(self.port)],
+            environment,
+            self.folder / "moto.log",
+            self.folder if self._temporary else None,
         )
         self._server.start(self._answers, self._start_seconds)
         return self
@@ -125,8 +137,9 @@ class MotoServer:
         if self._server is not None:
             self._server.stop()
             self._server = None
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,7 +1,8 @@
-"""`python -I -S tether.py PROGRAM ARGUMENT...`: run a program until it ends or our standard input does.
+"""`python -I -S tether.py FOLDER PROGRAM ARGUMENT...`: run a program until it ends or our standard input does.
 
 Standard input is a pipe that the starter holds open; when the starter goes, by whatever signal, the pipe ends and so
-does the program, its children included. Standard library only.
+does the program, its children included, and then FOLDER where that is not empty text: it was a temporary one. A
+program that ends by itself leaves its folder, with its log. Standard library only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import selectors
+import shutil
 import signal
 import sys
 
@@ -16,7 +18,7 @@ PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 2.0
 
 
-def main(argv: list[str]) -> int:
+def main(temporary: str, argv: list[str]) -> int:
     woken, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -54,6 +56,8 @@ def main(argv: list[str]) -> int:
                 ended, status = os.waitpid(child, os.WNOHANG)
                 if ended:
                     _signal_group(child, signal.SIGKILL)
+                    if deadline is not None and temporary:
+                        shutil.rmtree(temporary, ignore_errors=True)
                     return os.waitstatus_to_exitcode(status) & 0xFF
                 stop = any(number != signal.SIGCHLD for number in signals)
             else:
@@ -72,4 +76,4 @@ def _signal_group(leader: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

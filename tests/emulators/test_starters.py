@@ -30,10 +30,10 @@ def test_azurite_keeps_what_it_is_given_and_is_gone_when_it_is_stopped(azurite: 
             container = service.create_container("some")
             container.upload_blob("b", b"content")
             assert container.download_blob("b").readall() == b"content"
-        port = own.port
+        port, folder = own.port, own.folder
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection("127.0.0.1", port).request("GET", "/")
-    assert not own.folder.exists()
+    assert not folder.exists()
 
 
 def test_azurite_takes_an_account_of_ones_own(azurite: Azurite, some_key: str) -> None:
@@ -109,7 +109,9 @@ def test_a_tethered_server_goes_with_its_children_when_its_starter_is_killed(tmp
         folder = Path({str(tmp_path)!r})
         command = ["sh", "-c", "{trap}sleep 300 & echo $! > child; echo $$ > server; while true; do wait; done"]
         os.chdir(folder)
-        ChildServer(command, dict(os.environ), folder / "log").start((folder / "server").exists, 20)
+        (folder / "temporary").mkdir()
+        server = ChildServer(command, dict(os.environ), folder / "log", folder / "temporary")
+        server.start((folder / "server").exists, 20)
         print("up", flush=True)
         time.sleep(600)
         """
@@ -123,6 +125,7 @@ def test_a_tethered_server_goes_with_its_children_when_its_starter_is_killed(tmp
         starter.send_signal(signal.SIGKILL)
         starter.wait()
         wait_for(lambda: [psutil.pid_exists(pid) for pid in pids], lambda left: left == [False, False])
+        wait_for(lambda: (tmp_path / "temporary").exists(), lambda there: not there)
     finally:
         starter.kill()
         starter.wait()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -57,19 +58,18 @@ class AzureBatchEmulator:
         start_seconds: float = 20.0,
         **options: object,
     ) -> None:
-        self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="azure-batch-") if folder is None else folder).resolve()
+        self._folder = None if folder is None else Path(folder).resolve()
         self.account = account
         self.key = base64.b64encode(secrets.token_bytes(64)).decode() if key is None else key
         self.settings = Settings(
-            folder=str(self.folder),
+            folder="" if self._folder is None else str(self._folder),
             account=account,
             key=self.key,
             port=port,
             isolation=isolation,
             boot_seconds=boot_seconds,
             clock_start=None if clock is None else of_datetime(clock),
-            temporary=self._temporary,
+            temporary=folder is None,
             **options,  # type: ignore[arg-type]  # Checked by Settings itself.
         )
         self.endpoint = ""
@@ -78,6 +78,13 @@ class AzureBatchEmulator:
         self._name = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Control | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the nodes' files are; a temporary one is there from the start on."""
+        if self._folder is None:
+            raise RuntimeError("the emulator has not been started")
+        return self._folder
 
     @property
     def control(self) -> Control:
@@ -99,6 +106,9 @@ class AzureBatchEmulator:
         """
         if self._process is not None:
             raise RuntimeError("the emulator is already running")
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="azure-batch-")).resolve()
+            self.settings = replace(self.settings, folder=str(self._folder))
         self.folder.mkdir(parents=True, exist_ok=True)
         self._name = new_name()
         with self.log_file.open("ab") as log:
@@ -145,8 +155,9 @@ class AzureBatchEmulator:
                 process.wait()
             process.stdout.close()
             kill_marked(self._name)
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.settings.temporary and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self.start()

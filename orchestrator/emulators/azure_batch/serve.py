@@ -77,7 +77,7 @@ async def serve(
         await server.stop()
         await account.stop()
     # Only after an orderly end: the log of another one is in there.
-    if settings.temporary:
+    if settings.temporary and exit_code == 0:
         shutil.rmtree(settings.folder, ignore_errors=True)
     return exit_code
 

@@ -111,7 +111,10 @@ def _guarded(home: Home, run: str | None, found: Callable[[], Iterator[Leftover]
 
 
 def _folders(run: str, folder: Path) -> Iterator[Leftover]:
-    """Working directories of attempts that nobody runs any more."""
+    """Working directories of attempts that nobody runs any more, and those that slots kept ready."""
+    for spare in _scan(folder.parent):
+        if spare.name.startswith("slot-"):
+            yield Leftover("working folder", str(spare), run, "", partial(_remove, spare))
     for trial in _scan(folder):
         for attempt in _scan(trial):
             work = attempt / "work"

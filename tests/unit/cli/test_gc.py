@@ -36,6 +36,8 @@ def half_written(run: HandMade, name: str, age: float) -> Path:
 def test_what_dead_runs_left_goes_and_nothing_else(make_run: Make, orchestrate: Orchestrate) -> None:
     dead, ended, live = (make_run(f"{name}-260101-000000-aaaa") for name in ("dead", "ended", "live"))
     ended.end()
+    spare = dead.home.store / "runs" / dead.run / "slot-0"
+    spare.mkdir(parents=True)
     of_dead, of_ended, of_live = work(dead), work(ended), work(live)
     old, new = half_written(dead, ".~old", 2 * 86_400), half_written(dead, ".~new", 60)
     whole = half_written(dead, "whole", 2 * 86_400)
@@ -44,14 +46,16 @@ def test_what_dead_runs_left_goes_and_nothing_else(make_run: Make, orchestrate: 
         assert {(one["kind"], one["name"], one["action"]) for one in found} == {
             ("working folder", str(of_dead), "found"),
             ("working folder", str(of_ended), "found"),
+            ("working folder", str(spare), "found"),
             ("half-written file", str(old), "found"),
         }
         assert of_dead.exists()
         assert old.exists()
         done = orchestrate("gc")
-        assert (done.code, len(done.out.splitlines())) == (0, 3)
+        assert (done.code, len(done.out.splitlines())) == (0, 4)
     assert not of_dead.exists()
     assert not of_ended.exists()
+    assert not spare.exists()
     assert not old.exists()
     assert of_live.exists()
     assert new.exists()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -71,3 +75,54 @@ class TestAws(ProviderSuite):
                 assert SECRET.encode() not in data, item.key
         assert seen == 1
         assert SECRET not in repr(story.request)
+
+
+SWEEP = f"""
+name: killed
+workload:
+  code: src
+  command: "python3 train.py {{x}}"
+  image: {docker_engine.BASE_IMAGE}
+  metrics: {{loss: 'loss=(.+)'}}
+parameters: {{x: {{range: [0, 12]}}}}
+search: {{metric: loss, goal: minimize}}
+limits: {{parallel: 4}}
+provider: aws
+"""
+
+
+def test_a_run_whose_client_is_killed_again_and_again_ends_as_if_nothing_had_been(
+    docker_host: str, tmp_path: Path
+) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "train.py").write_text("import sys, time\ntime.sleep(0.3)\nprint('loss=' + sys.argv[1])\n")
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    home = Home(tmp_path / "home")
+    chance = random.Random(3)
+    program = [sys.executable, "-m", "orchestrator"]
+    with emulated_aws(docker_host=docker_host) as variables:
+        env = {**os.environ, **variables, "ORCHESTRATE_HOME": str(home.path)}
+        kills, arguments = 0, ["run", "sweep.yaml", "--yes"]
+        while True:
+            client = subprocess.Popen([*program, *arguments], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+            try:
+                _, told = client.communicate(timeout=chance.uniform(2.0, 7.0) if kills < 6 else 120.0)
+                break
+            except subprocess.TimeoutExpired:
+                client.kill()
+                client.communicate()
+                kills += 1
+            runs = list(home.runs.glob("killed-*"))
+            arguments = ["resume", runs[0].name] if runs else arguments
+        assert client.returncode == 0, told.decode()
+        assert kills
+        (run,) = (folder.name for folder in home.runs.glob("killed-*"))
+        shown = subprocess.run([*program, "results", run, "--json"], cwd=tmp_path, env=env, stdout=subprocess.PIPE)
+        rows = {row["trial"]: row for row in map(json.loads, shown.stdout.splitlines())}
+        assert sorted(rows) == list(range(12))
+        assert all(row["state"] == "succeeded" and row["attempts"] == 1 for row in rows.values())
+        assert all(row["metrics"]["loss"] == row["params"]["x"] for row in rows.values())
+        with environment(variables), closing(connect(home, "look")) as compute:
+            assert list(compute.owned()) == []
+    with closing(docker_engine.connect(docker_host)) as engine:
+        assert [one.name for one in engine.containers.list(all=True) if run in one.name] == []

@@ -77,6 +77,8 @@ def command(
         app.run = created.run
         for warning in created.warnings:
             warn(warning)
+        if runs:
+            say()
         announce(created.run, plan)
         if detach:
             session.detach(created.run, app.home)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.emulators import docker_engine
 from orchestrator.emulators.azure_batch import AzureBatchEmulator
 from orchestrator.emulators.azurite import Azurite, find_azurite
 from orchestrator.emulators.childserver import ServerFailed
@@ -42,3 +43,16 @@ class TestAzureProcesses(ProviderSuite):
     @classmethod
     def bench(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield from bench("process", tmp_path_factory.mktemp("home"))
+
+
+class TestAzureContainers(ProviderSuite):
+    """Tasks as containers, with nothing in the image but python3."""
+
+    image = docker_engine.BASE_IMAGE
+    patience = 120.0
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bench(cls, engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+        with environment({"DOCKER_HOST": engine_host}):
+            yield from bench("docker", tmp_path_factory.mktemp("home"))

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
+from trial.variables import restore_variables, save_variables
 
 from . import network
 from .loop import train
@@ -63,14 +64,10 @@ class TensorFlow:
         return self.network.scores(tf.constant(images)).numpy()
 
     def save(self, folder: Path) -> None:
-        for kind, variables in (("weights", self.network.weights), ("speeds", self.speeds)):
-            np.savez(folder / f"{kind}.npz", **{name: variable.numpy() for name, variable in variables.items()})
+        save_variables(folder, {"weights": self.network.weights, "speeds": self.speeds})
 
     def restore(self, folder: Path) -> None:
-        for kind, variables in (("weights", self.network.weights), ("speeds", self.speeds)):
-            with np.load(folder / f"{kind}.npz") as saved:
-                for name, variable in variables.items():
-                    variable.assign(saved[name])
+        restore_variables(folder, {"weights": self.network.weights, "speeds": self.speeds})
 
     def export(self, folder: Path) -> None:
         pictures = tf.TensorSpec([None, self.network.side, self.network.side], tf.float32, name="pictures")

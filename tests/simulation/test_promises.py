@@ -190,6 +190,7 @@ def _many(seeds: range) -> tuple[int, int, str]:
     return kills, crossings, ""
 
 
+@pytest.mark.timeout(1200)
 def test_no_fault_breaks_a_promise(simulation_runs: int, simulation_seed: int | None) -> None:
     if simulation_seed is not None:
         check(play(simulation_seed))

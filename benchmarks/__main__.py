@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 
-NAMES = ["engine", "startup", "planning", "fanout", "local_slots", "logs", "storage_upload"]
+NAMES = ["engine", "startup", "planning", "fanout", "local_slots", "logs", "storage_upload", "azure"]
 
 
 def main() -> int:

@@ -1633,7 +1633,11 @@ class AzureTransport(Transport):
             shared = json.loads(file.read().decode("utf-8"))
         # Taken out of the environment, so that the user's program does not inherit it.
         own = json.loads(os.environ.pop("ORCHESTRATE_GRANTS"))
-        self._tokens = dict(shared["keys"], **own["keys"])  # type: Dict[str, str]
+        # Full tokens by key; what all of a document's tokens end with is in it once.
+        self._tokens = {key: token + shared["tail"] for key, token in shared["keys"].items()}  # type: Dict[str, str]
+        self._tokens.update({own["root"] + "/" + name: token + own["tail"] for name, token in own["own"].items()})
+        if "checkpoint" in own:
+            self._tokens[own["root"].rpartition("/")[0] + "/checkpoint"] = own["checkpoint"] + own["tail"]
         self._outputs = own.get("outputs")
         self._poll = float(shared["poll"])
         self._stop, self._stop_tag, self._stop_at = shared["stop"], "", 0.0

@@ -189,7 +189,9 @@ class Pool:
         pool, nodes = self._pool, self._nodes
         if pool is None or nodes is None or self._deleting or self._turn % 2:
             pool = self._batch.call(self._batch.sdk.get_pool, self.name)
-        if nodes is None or (not self._deleting and self._turn % 2 == 0):
+        if nodes is None:
+            nodes = _uncounted(pool)
+        elif not self._deleting and self._turn % 2 == 0:
             nodes = self._count()
         self._pool, self._nodes = pool, nodes
         return pool, nodes
@@ -296,6 +298,13 @@ class Pool:
 def _text(value: object) -> str:
     """An enumeration's value; the SDK gives words that it does not know as plain strings."""
     return str(getattr(value, "value", value))
+
+
+def _uncounted(pool: BatchPool) -> _Nodes:
+    """What a pool itself tells of its nodes; whether they are up is asked for at the next look."""
+    nodes = _Nodes(pool.current_dedicated_nodes or 0, pool.current_low_priority_nodes or 0)
+    nodes.starting = nodes.dedicated + nodes.spot
+    return nodes
 
 
 def _counted(counts: BatchPoolNodeCounts) -> _Nodes:

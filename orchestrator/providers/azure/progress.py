@@ -18,25 +18,29 @@ from orchestrator.providers.azure.request import stamp
 from orchestrator.providers.base import Changes, Event, Phase, TaskChanged
 from orchestrator.storage.base import ObjectStore
 
-# A transition may be seen later than another that came after it: each look goes back so far, in seconds.
+# A transition may be seen later than another that came after it: until the last one is so old, in seconds, each look
+# goes back so far behind it.
 OVERLAP = 2.0
 PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """``since`` is the last transition that was seen, in Unix seconds by the service's clock."""
+    """``since`` is the last transition that was seen, in Unix seconds by the service's clock.  The next look begins
+    ``back`` seconds before it; 0: right after it.
+    """
 
     since: float
+    back: float
     feed: feed.Position
 
     def text(self) -> str:
-        return json.dumps([self.since, self.feed.part, self.feed.offset])
+        return json.dumps([self.since, self.back, self.feed.part, self.feed.offset])
 
     @classmethod
     def of(cls, text: str) -> Cursor:
-        since, part, offset = json.loads(text)
-        return cls(since, feed.Position(part, offset))
+        since, back, part, offset = json.loads(text)
+        return cls(since, back, feed.Position(part, offset))
 
 
 class Progress:
@@ -59,6 +63,7 @@ class Progress:
         self._batch, self._store, self._pool, self._interval = batch, store, pool, interval
         self._monotonic, self._sleep = monotonic, sleep
         self._looked = -interval
+        self._moved = monotonic()
         # What was told together with the last cursor: it need not be told again to whoever comes back with that.
         self._told = ""
         self._recent: dict[str, tuple[Phase, float]] = {}
@@ -102,7 +107,8 @@ class Progress:
         self._unexplained = 0
         events += self._never_began()
         # A task's values come before its end, as they were reported.
-        return Changes([*metrics, *events], Cursor(since, self._feed).text(), complete=True)
+        self._moved = self._monotonic()
+        return Changes([*metrics, *events], Cursor(since, OVERLAP, self._feed).text(), complete=True)
 
     def _since(self, text: str) -> Changes:
         cursor = Cursor.of(text)
@@ -110,7 +116,7 @@ class Progress:
         if text != self._told:
             self._recent = {}
         events: list[TaskChanged] = []
-        for change in self._listed(cursor.since - OVERLAP):
+        for change in self._listed(cursor):
             if self._recent.get(change.name) != (change.phase, change.at):
                 self._recent[change.name] = (change.phase, change.at)
                 if change.phase is Phase.RUNNING is self.phases.get(change.name):
@@ -125,7 +131,11 @@ class Progress:
         metrics, self._feed = feed.read(self._store, self._pool, cursor.feed)
         events.sort(key=lambda event: event.at)
         events += self._never_began()
-        return Changes([*metrics, *events], Cursor(since, self._feed).text())
+        now = self._monotonic()
+        if since > cursor.since:
+            self._moved = now
+        back = OVERLAP if now < self._moved + OVERLAP else 0.0
+        return Changes([*metrics, *events], Cursor(since, back, self._feed).text())
 
     def _never_began(self) -> list[TaskChanged]:
         if not self.job_ended:
@@ -138,8 +148,14 @@ class Progress:
         job = self._batch.call(self._batch.sdk.get_job, self._pool, select=["id", "state"])
         return str(getattr(job.state, "value", job.state))
 
-    def _listed(self, since: float | None) -> Iterator[TaskChanged]:
-        where = f"stateTransitionTime ge datetime'{stamp(max(0.0, since))}'" if since is not None else None
+    def _listed(self, cursor: Cursor | None) -> Iterator[TaskChanged]:
+        where: str | None = None
+        if cursor is not None:
+            where = f"stateTransitionTime gt datetime'{stamp(cursor.since)}'"
+        if cursor is not None and cursor.back:
+            # Thousands of tasks may have been added in the same seconds: of those we know without asking.
+            early = stamp(max(0.0, cursor.since - cursor.back))
+            where = f"({where}) or (stateTransitionTime ge datetime'{early}' and state ne 'active')"
         listing = self._batch.sdk.list_tasks(self._pool, max_results=PAGE, filter=where, select=states.SELECT)
         for page in self._batch.pages(listing):
             for task in page:

@@ -5,6 +5,7 @@ The bodies are plain JSON of the REST API 2025-06-01; tests hold them against th
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -219,6 +220,10 @@ class Site:
     def token(self, key: str, permissions: str) -> str:
         return self.signer.blob(self.container, self.prefix + key, permissions)
 
+    def short(self, key: str, permissions: str) -> str:
+        """A token without the end that all tokens have."""
+        return self.signer.blob_short(self.container, self.prefix + key, permissions)
+
     def link(self, key: str, permissions: str = "r") -> str:
         """A URL for one object."""
         return f"{self.url}/{quote(key)}?{self.token(key, permissions)}"
@@ -227,9 +232,16 @@ class Site:
 def shared_grants(site: Site, run: str, reads: Sequence[str], *, poll_seconds: float) -> Body:
     """What all tasks of a run may do: read the job and its inputs, hear that they should stop, add to the feed."""
     keys = RunKeys(run)
-    tokens = {key: site.token(key, "r") for key in (keys.job, keys.stop, *reads)}
-    tokens.update({keys.feed(part): site.token(keys.feed(part), "ac") for part in range(FEED_PARTS)})
-    return {"version": 1, "poll": poll_seconds, "stop": keys.stop, "feed": keys.feed(0)[:-8], "keys": tokens}
+    tokens = {key: site.short(key, "r") for key in (keys.job, keys.stop, *reads)}
+    tokens.update({keys.feed(part): site.short(keys.feed(part), "ac") for part in range(FEED_PARTS)})
+    return {
+        "version": 1,
+        "poll": poll_seconds,
+        "stop": keys.stop,
+        "feed": keys.feed(0)[:-8],
+        "keys": tokens,
+        "tail": site.signer.tail,
+    }
 
 
 def own_grants(site: Site, run: str, task: Task, *, outputs: bool, checkpoint: bool) -> Body:
@@ -240,11 +252,10 @@ def own_grants(site: Site, run: str, task: Task, *, outputs: bool, checkpoint: b
     """
     keys = RunKeys(run)
     root = keys.attempt(task.trial, task.attempt)
-    tokens = {f"{root}/{name}": site.token(f"{root}/{name}", may) for name, may in _ATTEMPT_FILES.items()}
+    tokens = {name: site.short(f"{root}/{name}", may) for name, may in _ATTEMPT_FILES.items()}
+    grants: Body = {"root": root, "own": tokens, "tail": site.signer.tail}
     if checkpoint:
-        key = keys.checkpoint(task.trial)
-        tokens[key] = site.token(key, "rcw")
-    grants: Body = {"keys": tokens}
+        grants["checkpoint"] = site.short(keys.checkpoint(task.trial), "rcw")
     if outputs:
         folder = f"{site.prefix}{keys.outputs(task.trial, task.attempt)}"
         token = site.signer.folder(site.container, folder, "cw") if site.folders else None
@@ -268,10 +279,7 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
     body: Body = {
         "id": task.name,
         "commandLine": command_line(keys.job, site.heartbeat),
-        "resourceFiles": [
-            {"httpUrl": site.link(site.runner), "filePath": "runner.py"},
-            {"httpUrl": site.link(keys.grants), "filePath": "grants.json"},
-        ],
+        "resourceFiles": _resource_files(site, keys.grants),
         "environmentSettings": _environment(environment),
         "constraints": {"maxTaskRetryCount": 0, "retentionTime": duration(RETENTION)},
         "requiredSlots": 1,
@@ -290,6 +298,16 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
     return body
 
 
+@functools.lru_cache(maxsize=16)
+def _resource_files(site: Site, grants: str) -> list[Body]:
+    """The same for all tasks of a run."""
+    return [
+        {"httpUrl": site.link(site.runner), "filePath": "runner.py"},
+        {"httpUrl": site.link(grants), "filePath": "grants.json"},
+    ]
+
+
+@functools.lru_cache(maxsize=16)
 def command_line(job_key: str, heartbeat: float = 15.0) -> str:
     """The task's command: it needs a shell and python3.  A try on a node that had one before starts clean."""
     runner = (

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Limits of the service for one call: tasks, and bytes of the body (1 MiB, less what we do not count ourselves).
 CHUNK, CHUNK_BYTES = 100, 1_000_000
 IN_FLIGHT = 4
+# Bytes of a task's body beside its command and its environment: at most so many.
+OTHERWISE = 2500
 # Tries for tasks of a chunk that the service failed at (each after a wait, in seconds, that doubles up to LONGEST).
 TRIES, WAIT, LONGEST = 8, 0.1, 5.0
 
@@ -65,7 +67,7 @@ def _chunks(tasks: Iterable[Body]) -> Iterator[list[Body]]:
     chunk: list[Body] = []
     size = 0
     for body in tasks:
-        length = len(json.dumps(body, ensure_ascii=True)) + 2
+        length = _length(body)
         if chunk and (len(chunk) == CHUNK or size + length > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -73,6 +75,14 @@ def _chunks(tasks: Iterable[Body]) -> Iterator[list[Body]]:
         size += length
     if chunk:
         yield chunk
+
+
+def _length(body: Body) -> int:
+    """Bytes that a task adds to a call; of one that cannot matter, a bound."""
+    bound = len(body["commandLine"]) + OTHERWISE
+    # A character becomes six bytes at most, and in JSON within JSON a quote becomes three; most stay one.
+    bound += sum(2 * len(item["value"]) for item in body.get("environmentSettings", ()))
+    return bound if bound < CHUNK_BYTES // CHUNK else len(json.dumps(body)) + 2
 
 
 def _add(batch: Batch, job: str, chunk: list[Body], sleep: Callable[[float], object]) -> _Outcome:

@@ -104,9 +104,12 @@ def test_a_hundred_tasks_fit_into_one_call() -> None:
 def test_without_outputs_every_grant_is_for_one_blob() -> None:
     grants = request.own_grants(site(), "r", task(), outputs=False, checkpoint=True)
     assert "outputs" not in grants
-    assert all("sr=b" in token for token in grants["keys"].values())
-    assert all(key.startswith("runs/r/trials/000003/") for key in grants["keys"])
-    assert {token.split("&")[0] for token in grants["keys"].values()} == {"sp=cw", "sp=cwd", "sp=rcw"}
+    assert grants["root"] == "runs/r/trials/000003/2"
+    tokens = [*grants["own"].values(), grants["checkpoint"]]
+    assert all("sr=b" in token for token in tokens)
+    assert {token.split("&")[0] for token in tokens} == {"sp=cw", "sp=cwd", "sp=rcw"}
+    whole = site().token("runs/r/trials/000003/2/result.json", "cwd")
+    assert grants["own"]["result.json"] + grants["tail"] == whole
 
 
 def test_outputs_are_granted_by_folder_where_the_account_has_folders() -> None:

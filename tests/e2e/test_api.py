@@ -27,10 +27,15 @@ BY_LOSS = {"metric": "loss", "goal": "minimize"}
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("ORCHESTRATE_HOME", str(tmp_path / "home"))
+    before = set(psutil.Process().children(recursive=True))  # an engine or an emulator that all tests share
     yield tmp_path / "home"
-    psutil.wait_procs(psutil.Process().children(recursive=True), timeout=10)
-    left = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
-    assert left == []
+    psutil.wait_procs(started_since(before), timeout=10)
+    assert [child for child in started_since(before) if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def started_since(before: set[psutil.Process]) -> list[psutil.Process]:
+    """The processes below this one that were not there before; a process counts as itself by its start time too."""
+    return [child for child in psutil.Process().children(recursive=True) if child not in before]
 
 
 def parabola(**keys: object) -> Sweep:

@@ -200,6 +200,17 @@ class Capabilities:
     """
 
     name: str
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a run would make: the service's own operation, and the body as it would be sent.
+
+    What only the service or the moment of sending knows stands in it as words in angle brackets, as every secret does.
+    """
+
+    operation: str
+    body: JSON
+
+
     ahead: int | None
     poll_seconds: float
     survives_client: bool
@@ -229,6 +240,13 @@ class Compute(Protocol):
         """End its tasks and give the machines back; repeat until ``pool_status`` says GONE.  Fine if it is gone."""
 
     def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
+    def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
+        """What ``create_pool`` and ``submit`` would send to make and add something, lazily and in that order.
+
+        Contacts nothing and needs no credentials.  The values of ``request.secrets`` are shown, so the caller gives
+        words in their place.  A provider that sends no requests yields none.
+        """
+
         """Submit lazily and yield the name of each task that the provider has acknowledged.
 
         A task whose name the pool knows already is acknowledged and not run again.  Raises on the first call that

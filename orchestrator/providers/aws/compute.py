@@ -17,6 +17,7 @@ from orchestrator.providers.aws.pool import Pool
 from orchestrator.providers.aws.progress import Progress
 from orchestrator.providers.aws.submit import ARRAY, Batches
 from orchestrator.providers.base import (
+    Call,
     Capabilities,
     Changes,
     Estimate,
@@ -90,6 +91,9 @@ class AwsCompute:
             machine=sized.instance,
             warnings=tuple(warnings),
         )
+
+    def requests(self, request_: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
+        raise InvalidRequest("The AWS provider cannot show its requests before it sends them.")
 
     # ------------------------------------------------------------------------------------------------- pools
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.errors import InvalidRequest, MachineError, NotFound
 from orchestrator.providers.base import (
+    Call,
     Capabilities,
     Cause,
     Changes,
@@ -121,6 +122,9 @@ class LocalCompute:
             machine=found.machine,
             warnings=found.warnings,
         )
+
+    def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
+        return iter(())
 
     def create_pool(self, request: PoolRequest) -> None:
         if self._request is not None:

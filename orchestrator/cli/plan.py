@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from orchestrator.results.export import to_json
 from orchestrator.results.words import count, money, pairs
 from orchestrator.spec.load import load
 from orchestrator.spec.model import Spec
+from orchestrator.storage.layout import Home
 
 
 @click.command("plan", cls=Command)
@@ -30,10 +32,19 @@ from orchestrator.spec.model import Spec
     "--set", "overrides", metavar="A.B=VALUE", multiple=True, help="Replace one value of the spec; may be repeated."
 )
 @click.option("--list", "listing", is_flag=True, help="Print every trial: its parameters and its command.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --list one a trial.")
+@click.option(
+    "--requests", is_flag=True, help="Print what would be sent to the cloud to make and add all, body by body."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --list one a trial, or a request.")
 @pass_app
 def command(
-    app: App, spec: Path, provider: str | None, overrides: tuple[str, ...], listing: bool, as_json: bool
+    app: App,
+    spec: Path,
+    provider: str | None,
+    overrides: tuple[str, ...],
+    listing: bool,
+    requests: bool,
+    as_json: bool,
 ) -> int:
     """Show what the sweep of SPEC would take: trials, calls to the provider, cost. Nothing is started or written."""
     loaded = load(spec, with_provider(provider, overrides))
@@ -44,7 +55,9 @@ def command(
         for warning in plan.estimate.warnings:
             warn(warning)
     for place, plan in enumerate(plans):
-        if listing:
+        if requests:
+            _requests(plan, app.home, as_json)
+        elif listing:
             _list(plan, as_json)
         elif as_json:
             show(to_json(_record(plan)))
@@ -93,6 +106,22 @@ def _cost(plan: Plan) -> str:
     if plan.estimate.rate == 0:
         return money(0.0)
     return f"at most {money(plan.cost)}, {money(plan.estimate.rate)} an hour"
+
+
+def _requests(plan: Plan, home: Home, as_json: bool) -> None:
+    """A request at a time, as it would be sent."""
+    sent = False
+    for call in session.requests(plan, home):
+        sent = True
+        if as_json:
+            show(to_json({"operation": call.operation, "body": call.body}))
+        else:
+            show(bold(call.operation))
+            show(json.dumps(call.body, indent=2, ensure_ascii=False))
+    if not sent:
+        warn(f"The provider {plan.spec.provider} is sent no requests.")
+    elif plan.search.adaptive:
+        warn(f"The trials of search.algorithm {plan.spec.algorithm} follow from results: their requests are not shown.")
 
 
 def _list(plan: Plan, as_json: bool) -> None:

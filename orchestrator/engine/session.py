@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.clock import SystemClock
-from orchestrator.engine.driver import Driver, Observer
+from orchestrator.engine.driver import Driver, Observer, task_name
 from orchestrator.engine.job import job_document
 from orchestrator.engine.lock import hold, holder
 from orchestrator.engine.machine import RunStatus
@@ -31,6 +31,7 @@ from orchestrator.engine.runs import find
 from orchestrator.errors import MachineError, UsageError
 from orchestrator.providers import connect, default_store
 from orchestrator.search.base import Told
+from orchestrator.providers.base import Call, Task
 from orchestrator.spec.model import Spec
 from orchestrator.storage import bundle
 from orchestrator.storage.base import ObjectStore
@@ -64,6 +65,32 @@ def _earlier(spec: Spec, home: Home) -> list[Told]:
 
 
 @dataclass(frozen=True, slots=True)
+def requests(plan: Plan, home: Home) -> Iterator[Call]:
+    """What the run would send to its provider, lazily: a million trials are never held at once.
+
+    The trials of an adaptive search are not known, so that of them nothing is shown.  Sends and writes nothing.
+    """
+    spec = plan.spec
+    job = job_document(spec, "RUN", plan.base, None)
+    wanted = replace(
+        pool_request(spec, "RUN", job, time.time()),
+        secrets={name: f"<value of {name}>" for name in spec.workload.secrets},
+        store=spec.storage,
+    )
+    compute = connect(spec.provider, home, "RUN")
+    try:
+        yield from compute.requests(wanted, _first_attempts(plan))
+    finally:
+        compute.close()
+
+
+def _first_attempts(plan: Plan) -> Iterator[Task]:
+    trial = 0
+    while not plan.search.adaptive and (params := plan.search.ask(trial)) is not None:
+        yield Task(task_name(trial, 1), trial, 1, params)
+        trial += 1
+
+
 class Created:
     run: str
     bytes_sent: int

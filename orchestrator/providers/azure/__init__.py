@@ -2,6 +2,7 @@
 
 settings, client        where the account is and who we are; calls, their errors and their repetition
 request, sas, autoscale what is sent, made without any call: bodies, signed URLs, the dead-man formula
+preview                 the same shown before a run, with nothing signed
 pool, ledger            the pool and its job, made, mended and deleted; what they have cost
 site                    what a run's tasks find in the store
 submit, cancel          tasks added; tasks stopped
@@ -13,7 +14,7 @@ compute                 the contract, put together from these
 from __future__ import annotations
 
 from orchestrator.providers.azure import settings
-from orchestrator.providers.azure.compute import AzureCompute, store_url
+from orchestrator.providers.azure.compute import AzureCompute
 from orchestrator.providers.base import Compute
 from orchestrator.storage.layout import Home
 from orchestrator.storage.open import open_store
@@ -34,7 +35,7 @@ def default_store(home: Home) -> str:
     from orchestrator.providers.azure import site
     from orchestrator.storage.blob import BlobStore
 
-    url = store_url(settings.load(home))
+    url = settings.store_url(settings.load(home))
     store = open_store(url, home)
     if isinstance(store, BlobStore):
         site.ensure_container(store)

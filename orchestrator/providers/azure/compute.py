@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
-from orchestrator.errors import AuthenticationFailed, InvalidRequest, NotFound
+from orchestrator.errors import InvalidRequest, NotFound
 from orchestrator.providers.azure import logs, owned, request, settings, submit
 from orchestrator.providers.azure.cancel import MARGIN, Canceller
 from orchestrator.providers.azure.client import Batch
 from orchestrator.providers.azure.pool import Pool
 from orchestrator.providers.azure.progress import Progress
 from orchestrator.providers.base import (
+    Call,
     Capabilities,
     Changes,
     Estimate,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_CONTAINER = "orchestrate"
 # Calls beside the chunks of tasks: the list of images, the pool, the job.
 CALLS_AROUND = 3
 
@@ -80,6 +79,11 @@ class AzureCompute:
             machine=size.name,
             warnings=tuple(warnings),
         )
+
+    def requests(self, request_: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
+        from orchestrator.providers.azure import preview
+
+        return preview.calls(self._home, request_, tasks)
 
     # ------------------------------------------------------------------------------------------------- pools
 
@@ -159,7 +163,7 @@ class AzureCompute:
     @property
     def _store(self) -> BlobStore:
         if self._opened is None:
-            return self._use(store_url(self._batch.settings))
+            return self._use(settings.store_url(self._batch.settings))
         return self._opened
 
     def _use(self, url: str) -> BlobStore:
@@ -194,19 +198,3 @@ def parse(task: str) -> tuple[int, int]:
     if not trial.startswith("t") or not trial[1:].isdigit() or not attempt.isdigit():
         raise NotFound(f"There is no task '{task}'.")
     return int(trial[1:]), int(attempt)
-
-
-def store_url(known: settings.Settings) -> str:
-    """The store of runs whose spec names none.  Raises AuthenticationFailed naming the variable that is missing."""
-    if known.storage is not None:
-        return known.storage
-    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
-    if not account:
-        pairs = (part.split("=", 1) for part in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
-        account = dict(pair for pair in pairs if len(pair) == 2).get("AccountName")
-    if not account:
-        raise AuthenticationFailed(
-            "AZURE_STORAGE_ACCOUNT is not set, so there is no place for code, logs and results.",
-            remedy="Set it to the name of a storage account, or write storage: az://ACCOUNT/CONTAINER in the spec.",
-        )
-    return f"az://{urlsplit(f'//{account}').hostname}/{DEFAULT_CONTAINER}"

@@ -85,7 +85,9 @@ class Pool:
         # The formula is evaluated by the service's clock; how far that is from ours its answer has told.
         ahead = self._batch.ahead
         there = replace(wanted, lease_until=wanted.lease_until + ahead)
-        body = request.pool_body(there, sized, image, self._now() + ahead, self._registry(wanted))
+        body = request.pool_body(
+            there, sized, image, self._now() + ahead, request.registry_of(self._batch.settings, wanted)
+        )
         from azure.batch.models import BatchPoolCreateOptions
 
         try:
@@ -106,18 +108,6 @@ class Pool:
             containers=wanted.image is not None,
             until=min(wanted.lease_until, self._now() + timedelta(days=7).total_seconds()),
         )
-
-    def _registry(self, wanted: PoolRequest) -> request.Registry | None:
-        settings = self._batch.settings
-        server = settings.registry_server
-        if wanted.image is None or not server or not wanted.image.startswith(f"{server}/"):
-            return None
-        if settings.registry_username is None or settings.registry_password is None:
-            raise InvalidRequest(
-                f"AZURE_REGISTRY_SERVER is set to {server}, without a user.",
-                remedy="Set AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD too.",
-            )
-        return request.Registry(server, settings.registry_username, settings.registry_password)
 
     def _take_over(self) -> None:
         pool = self._batch.call(self._batch.sdk.get_pool, self.name)

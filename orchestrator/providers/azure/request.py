@@ -11,7 +11,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from orchestrator.errors import InvalidRequest
 from orchestrator.providers import catalogue
 from orchestrator.providers.azure import autoscale
 from orchestrator.providers.azure.sas import Signer
+from orchestrator.providers.azure.settings import Settings
 from orchestrator.providers.base import PoolRequest, Task
 from orchestrator.storage.layout import RunKeys
 
@@ -132,7 +133,20 @@ class Registry:
 
     server: str
     username: str
-    password: str
+    password: str = field(repr=False)
+
+
+def registry_of(settings: Settings, request: PoolRequest) -> Registry | None:
+    """The private registry, where the run's image lies in it.  Raises InvalidRequest where nobody is named for it."""
+    server = settings.registry_server
+    if request.image is None or not server or not request.image.startswith(f"{server}/"):
+        return None
+    if settings.registry_username is None or settings.registry_password is None:
+        raise InvalidRequest(
+            f"AZURE_REGISTRY_SERVER is set to {server}, without a user.",
+            remedy="Set AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD too.",
+        )
+    return Registry(server, settings.registry_username, settings.registry_password)
 
 
 def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, registry: Registry | None = None) -> Body:

@@ -97,5 +97,16 @@ class Signer:
         return f"sp={permissions}&sr={resource}&sig={signature.replace('=', '%3D')}"
 
 
+class Unsigned(Signer):
+    """Says where a signature would stand."""
+
+    def __init__(self) -> None:
+        super().__init__("", "", start=0.0, expiry=0.0)
+        self.tail = "&<until when, and by whom>"
+
+    def _short(self, path: str, permissions: str, resource: str) -> str:
+        return f"sp={permissions}&sr={resource}&sig=<signature>"
+
+
 def _stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

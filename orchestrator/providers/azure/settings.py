@@ -20,6 +20,7 @@ from orchestrator.storage.layout import Home
 
 # Seconds between two looks: at the service, and at an emulator on this machine, which costs nothing to ask.
 POLL, LOCAL_POLL = 5.0, 0.25
+DEFAULT_CONTAINER = "orchestrate"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -89,6 +90,22 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
         values.get("AZURE_REGISTRY_USERNAME"),
         values.get("AZURE_REGISTRY_PASSWORD"),
     )
+
+
+def store_url(known: Settings) -> str:
+    """The store of runs whose spec names none.  Raises AuthenticationFailed naming the variable that is missing."""
+    if known.storage is not None:
+        return known.storage
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
+    if not account:
+        pairs = (part.split("=", 1) for part in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
+        account = dict(pair for pair in pairs if len(pair) == 2).get("AccountName")
+    if not account:
+        raise AuthenticationFailed(
+            "AZURE_STORAGE_ACCOUNT is not set, so there is no place for code, logs and results.",
+            remedy="Set it to the name of a storage account, or write storage: az://ACCOUNT/CONTAINER in the spec.",
+        )
+    return f"az://{urlsplit(f'//{account}').hostname}/{DEFAULT_CONTAINER}"
 
 
 def _profile(path: Path) -> dict[str, str]:

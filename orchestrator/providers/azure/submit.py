@@ -47,12 +47,12 @@ def submit(
     After the first error the chunks that are in flight are waited for and their ids yielded; then it is raised.  Where
     the service refuses one task for good, that one is the first of those not yielded.
     """
-    chunks = _chunks(tasks)
+    groups = chunks(tasks)
     flying: deque[Future[_Outcome]] = deque()
     error: ProviderError | None = None
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="submit") as pool:
         while True:
-            while error is None and len(flying) <= IN_FLIGHT and (chunk := next(chunks, None)) is not None:
+            while error is None and len(flying) <= IN_FLIGHT and (chunk := next(groups, None)) is not None:
                 flying.append(pool.submit(_add, batch, job, chunk, sleep))
             if not flying:
                 break
@@ -63,7 +63,8 @@ def submit(
         raise error
 
 
-def _chunks(tasks: Iterable[Body]) -> Iterator[list[Body]]:
+def chunks(tasks: Iterable[Body]) -> Iterator[list[Body]]:
+    """Groups that one call takes."""
     chunk: list[Body] = []
     size = 0
     for body in tasks:

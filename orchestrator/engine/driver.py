@@ -29,7 +29,7 @@ from orchestrator.providers.base import (
     Task,
     TaskChanged,
 )
-from orchestrator.search.base import Search, Told
+from orchestrator.search.base import Breeding, Search, Told
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import RunKeys
 
@@ -140,6 +140,7 @@ class Driver:
         self._unread: list[TaskChanged] = []
         self._results: dict[tuple[int, int], Mapping[str, Any]] = {}
         self._finished: list[Finished] = []
+        self._verdicts: dict[int, float] = {}  # trial that early stopping gave up -> its value then
         self._cursor: str | None = None
         self._heard = clock.now()
         self._next_look = 0.0
@@ -173,21 +174,23 @@ class Driver:
 
     def _restore(self) -> None:
         """Tell the search of an earlier life of this run."""
-        rows = self._record.trials()
-        row = next(rows, None)
-        # In the order in which it happened as far as the record shows it: a trial was asked for before it ended.  With
-        # one trial in flight that is exact, and searches whose state follows from the order need it.
-        for told in self._record.told(self._metric):
-            while row is not None and row.trial <= told.trial:
-                self._search.replay(row.trial, row.params)
-                row = next(rows, None)
+        given_up: list[m.PruneTrial] = []
+        if self._metric is not None:
+            for value in self._record.reported(self._metric) if self._stopper is not None else ():
+                given_up += self._judged(value.trial, value.step, value.value, value.at)
+        # In the order in which it happened: a search that learns asks what it asks because of what it knew then.
+        asks = self._record.asks()
+        ask = next(asks, None)
+        for ended, told in enumerate(self._record.told(self._metric)):
+            while ask is not None and ask[2] <= ended:
+                self._search.replay(ask[0], ask[1])
+                ask = next(asks, None)
             self._told(told)
-        while row is not None:
-            self._search.replay(row.trial, row.params)
-            row = next(rows, None)
-        if self._stopper is not None and self._metric is not None:
-            for value in self._record.reported(self._metric):
-                self._observe(value.trial, value.step, value.value, value.at)
+        while ask is not None:
+            self._search.replay(ask[0], ask[1])
+            ask = next(asks, None)
+        for event in given_up:
+            self._feed(event)
         facts = self._record.facts()
         self._machine.state.started = facts.get("started")
         status = facts.get("status")
@@ -375,6 +378,9 @@ class Driver:
             if params is None:
                 return False
             self._record.add_trial(action.trial, params)
+            if self._search.adaptive:
+                parent = self._search.parent(action.trial) if isinstance(self._search, Breeding) else None
+                self._record.add_ask(action.trial, parent)
         self._record.save_attempt(action.trial, action.attempt, action.state, action.ended)
         if action.state == "running":
             self.progress.running[action.trial] = self._clock.now()
@@ -401,7 +407,9 @@ class Driver:
 
     def _told(self, told: Told) -> None:
         """Whoever learns from results learns this one."""
-        self._search.tell(told)
+        # How far a trial came between the decision and its end is chance, and nothing may be learnt from that.
+        at_verdict = self._verdicts.pop(told.trial, told.value) if told.state == m.TrialState.PRUNED else told.value
+        self._search.tell(replace(told, value=at_verdict))
         self._note_best(told)
         enough = self._goal_met(told) if self._goal_met is not None else None
         if enough is not None:
@@ -417,14 +425,18 @@ class Driver:
                 continue
             self.progress.latest.setdefault(trial, {})[seen.metric] = seen.value
             if seen.metric == self._metric:
-                self._observe(trial, seen.step, seen.value, seen.at)
+                for event in self._judged(trial, seen.step, seen.value, seen.at):
+                    self._feed(event)
 
-    def _observe(self, trial: int, step: float | None, value: float, at: float) -> None:
+    def _judged(self, trial: int, step: float | None, value: float, at: float) -> list[m.PruneTrial]:
+        """What early stopping says to a reported value."""
         if self._stopper is None or step is None or not math.isfinite(value):
-            return
+            return []
         reason = self._stopper.observe(trial, step, value)
-        if reason is not None:
-            self._feed(m.PruneTrial(trial, reason, at))
+        if reason is None:
+            return []
+        self._verdicts[trial] = value
+        return [m.PruneTrial(trial, reason, at)]
 
     def _note_best(self, told: Told) -> None:
         if told.value is None or told.state == m.TrialState.FAILED:
@@ -567,7 +579,8 @@ class Driver:
     def _task(self, action: m.Submit) -> Task:
         params = self._record.params(action.trial)
         assert params is not None  # written in the same transaction as the intent
-        return Task(task_name(action.trial, action.attempt), action.trial, action.attempt, params)
+        parent = self._record.parent(action.trial) if isinstance(self._search, Breeding) else None
+        return Task(task_name(action.trial, action.attempt), action.trial, action.attempt, params, parent)
 
 
 def ended_from(result: Mapping[str, Any]) -> Ended:

@@ -12,7 +12,7 @@ from orchestrator.engine.machine import Rules
 from orchestrator.errors import UsageError
 from orchestrator.providers.base import Capabilities, Cause, Compute, Estimate, Machine, PoolRequest
 from orchestrator.search import make_search
-from orchestrator.search.base import Search, Told
+from orchestrator.search.base import Breeding, Search, Told
 from orchestrator.spec.model import Spec
 
 # How many attempts are in flight where the provider queues without a limit and the number of trials is not known.
@@ -81,6 +81,8 @@ def rules(plan: Plan) -> Rules:
     limits, can = plan.spec.limits, plan.capabilities
     if plan.search.adaptive:
         window = plan.parallel
+        if isinstance(plan.search, Breeding):
+            window = min(window, plan.search.population)
     elif can.ahead is None:
         window = plan.trials or WIDEST_WINDOW
     else:

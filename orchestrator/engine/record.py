@@ -41,11 +41,16 @@ CREATE TABLE intents (
     kind TEXT NOT NULL, name TEXT NOT NULL, confirmed INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;
 """
+# Only of searches that learn: how many trials had ended when this one was asked for, and the one it goes on from.
+_ASKED = "CREATE TABLE IF NOT EXISTS asked (trial INTEGER PRIMARY KEY, after INTEGER NOT NULL, parent INTEGER)"
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """One trial as recorded.  ``metrics`` holds the last value of each; ``seconds`` the last attempt's run time."""
+    """One trial as recorded.  ``metrics`` holds the last value of each; ``seconds`` the last attempt's run time.
+
+    ``parent`` is the trial whose checkpoint this one started from, in population-based training.
+    """
 
     trial: int
     params: Mapping[str, Any]
@@ -55,6 +60,7 @@ class TrialRow:
     metrics: Mapping[str, float]
     outputs: tuple[str, ...]
     seconds: float | None
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class Record:
         return record
 
     def _fill(self, facts: Mapping[str, Any]) -> None:
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(f"{_SCHEMA}{_ASKED};")
         with self.transaction():
             self.set_facts({"version": VERSION, **facts})
 
@@ -145,6 +151,8 @@ class Record:
                 f"{path} was written by another version of orchestrator (record version {version}, not {VERSION}).",
                 remedy="Use that version to read it.",
             )
+        with record._translated():
+            record._db.execute(_ASKED)  # no write where it is there
         return record
 
     @classmethod
@@ -199,6 +207,11 @@ class Record:
                 "INSERT INTO trials (trial, params, state, attempt) VALUES (?, ?, ?, 1)",
                 (trial, json.dumps(params), TrialState.PENDING),
             )
+
+    def add_ask(self, trial: int, parent: int | None) -> None:
+        """What a learning search knew when it was asked for this trial: all that has ended until now."""
+        with self._translated():
+            self._db.execute("INSERT INTO asked SELECT ?, coalesce(max(ended_as), 0), ? FROM trials", (trial, parent))
 
     def save_trial(self, trial: int, state: TrialState, attempt: int, reason: str, outcome: Outcome | None) -> bool:
         """Write a trial's state; False, and nothing written, where it has ended already (each is counted once)."""
@@ -283,6 +296,20 @@ class Record:
         row = self._db.execute("SELECT params FROM trials WHERE trial = ?", (trial,)).fetchone()
         return json.loads(row[0]) if row else None
 
+    def parent(self, trial: int) -> int | None:
+        """The trial whose checkpoint this one starts from."""
+        row = self._db.execute("SELECT parent FROM asked WHERE trial = ?", (trial,)).fetchone()
+        return row[0] if row else None
+
+    def asks(self) -> Iterator[tuple[int, dict[str, Any], int]]:
+        """Trials in order with their parameters and how many had ended when each was asked for.
+
+        For a search that learns nothing that number is not kept, and 0.
+        """
+        query = "SELECT trial, params, coalesce(after, 0) FROM trials LEFT JOIN asked USING (trial) ORDER BY trial"
+        for trial, params, after in self._db.execute(query):
+            yield trial, json.loads(params), after
+
     def counts(self) -> dict[str, int]:
         """Recorded trials by state."""
         return dict(self._db.execute("SELECT state, count(*) FROM trials GROUP BY state"))
@@ -290,9 +317,9 @@ class Record:
     def trials(self, only: int | None = None) -> Iterator[TrialRow]:
         """Recorded trials in order of their number."""
         where, args = ("", ()) if only is None else ("WHERE trial = ?", (only,))
-        columns = "trial, params, state, attempt, reason, metrics, outputs, seconds"
-        query = f"SELECT {columns} FROM trials {where} ORDER BY trial"
-        for trial, params, state, attempt, reason, metrics, outputs, seconds in self._db.execute(query, args):
+        columns = "trial, params, state, attempt, reason, metrics, outputs, seconds, parent"
+        query = f"SELECT {columns} FROM trials LEFT JOIN asked USING (trial) {where} ORDER BY trial"
+        for trial, params, state, attempt, reason, metrics, outputs, seconds, parent in self._db.execute(query, args):
             yield TrialRow(
                 trial,
                 json.loads(params),
@@ -302,6 +329,7 @@ class Record:
                 _load_metrics(metrics),
                 tuple(json.loads(outputs)) if outputs else (),
                 seconds,
+                parent,
             )
 
     def trial(self, trial: int) -> TrialRow | None:

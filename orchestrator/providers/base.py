@@ -40,12 +40,22 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again."""
+    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again.
+
+    ``parent`` is an ended trial of the run whose checkpoint this one starts from where it has none of its own yet.
+    """
 
     name: str
     trial: int
     attempt: int
     params: JSON
+    parent: int | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the runner is told of it (see :mod:`orchestrator.runner`)."""
+        said = {"name": self.name, "trial": self.trial, "attempt": self.attempt, "params": dict(self.params)}
+        return said if self.parent is None else {**said, "parent": self.parent}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +201,6 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
-    """Facts about a provider that the engine plans with.
-
-    ``ahead`` is how many tasks beyond those that can run it is worth to have submitted (None: all of them; the
-    service queues).  ``poll_seconds`` is how long to wait between two looks.  ``survives_client`` says that tasks go
-    on when the process that submitted them dies; where not, they are lost with it and made again.
-    """
-
-    name: str
-@dataclass(frozen=True, slots=True)
 class Call:
     """A call that a run would make: the service's own operation, and the body as it would be sent.
 
@@ -211,6 +211,16 @@ class Call:
     body: JSON
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Facts about a provider that the engine plans with.
+
+    ``ahead`` is how many tasks beyond those that can run it is worth to have submitted (None: all of them; the
+    service queues).  ``poll_seconds`` is how long to wait between two looks.  ``survives_client`` says that tasks go
+    on when the process that submitted them dies; where not, they are lost with it and made again.
+    """
+
+    name: str
     ahead: int | None
     poll_seconds: float
     survives_client: bool
@@ -230,6 +240,13 @@ class Compute(Protocol):
     def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
         """What ``tasks`` tasks would take.  Makes nothing.  Raises InvalidRequest for what can never run here."""
 
+    def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
+        """What ``create_pool`` and ``submit`` would send to make and add something, lazily and in that order.
+
+        Contacts nothing and needs no credentials.  The values of ``request.secrets`` are shown, so the caller gives
+        words in their place.  A provider that sends no requests yields none.
+        """
+
     def create_pool(self, request: PoolRequest) -> None:
         """Ask for the pool; it need not be ready on return.  A pool of this name that exists is taken over."""
 
@@ -240,13 +257,6 @@ class Compute(Protocol):
         """End its tasks and give the machines back; repeat until ``pool_status`` says GONE.  Fine if it is gone."""
 
     def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
-    def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
-        """What ``create_pool`` and ``submit`` would send to make and add something, lazily and in that order.
-
-        Contacts nothing and needs no credentials.  The values of ``request.secrets`` are shown, so the caller gives
-        words in their place.  A provider that sends no requests yields none.
-        """
-
         """Submit lazily and yield the name of each task that the provider has acknowledged.
 
         A task whose name the pool knows already is acknowledged and not run again.  Raises on the first call that

@@ -11,16 +11,18 @@ it is copied anywhere.  Local slots import it; containers execute it.
      "inputs": [{"from": TEMPLATE, "to": TEMPLATE}], "outputs": [TEMPLATE, ...],
      "metrics": {NAME: REGEX}, "metric": NAME or null, "checkpoint": PATH or null,
      "timeout": SECONDS or null, "grace": SECONDS, "memory": BYTES or null,
-     "code": {"digest": SHA256} or null, "requirements": TEXT or null}
+     "code": {"digest": SHA256} or null,
+     "requirements": {"packages": TEXT, "constraints": TEXT, "build_constraints": TEXT} or null}
 
-``requirements`` is the text of a file for pip: a provider that runs no containers makes a virtual environment of it
+``requirements`` are texts of files for pip: a provider that runs no containers makes a virtual environment of them
 before the first task starts; the runner does not look at it.
 
 A TEMPLATE is a list of parts: a string stands for itself, ``{"name": NAME}`` for a parameter or for one of ``run``,
 ``trial``, ``attempt``.  In a shell command each value is quoted as one word; everywhere else it is inserted as text.
 Strings are inserted as they are, other values as their JSON text.
 
-**Task** (JSON): ``{"name", "trial", "attempt", "params"}``.
+**Task** (JSON): ``{"name", "trial", "attempt", "params"}``, and ``"parent"`` where the trial starts from the checkpoint
+that another one left.
 
 A shell command goes to ``/bin/sh``; one that uses nothing of a shell is executed directly, as make does.
 

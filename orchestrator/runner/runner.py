@@ -950,8 +950,8 @@ class Place(object):
         """Put an input at the absolute path ``target``, which does not exist."""
         raise NotImplementedError
 
-    def checkpoint(self, trial: int) -> str:
-        """The folder that a trial's attempts share.  It exists."""
+    def checkpoint(self, trial: int, parent: "Optional[int]") -> str:
+        """The folder that a trial's attempts share.  It exists; at first it holds what the trial ``parent`` left."""
         raise NotImplementedError
 
     def look(self, attempt: "Attempt") -> "Optional[Stop]":
@@ -1093,7 +1093,10 @@ class Attempt(object):
 
     def _link_checkpoint(self) -> None:
         if self.job.get("checkpoint"):
-            self._checkpoint = self.place.checkpoint(self.task["trial"])
+            parent = self.task.get("parent")
+            self._checkpoint = self.place.checkpoint(self.task["trial"], parent)
+            if parent is not None and not os.listdir(self._checkpoint):
+                self.notes.append("Trial %d, from whose checkpoint this one was to go on, left none." % parent)
             target = self._work_path(self.job["checkpoint"])
             if os.path.isdir(target) and not os.path.islink(target):
                 # The code has this folder: it is what the first attempt starts from.
@@ -1482,8 +1485,11 @@ class Transport(object):
         """Unpack the code bundle into ``work``."""
         raise NotImplementedError
 
-    def checkpoint(self, key: str, folder: str) -> str:
-        """The folder to use for the checkpoint ``key``: one that lasts by itself, or ``folder``, filled."""
+    def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
+        """The folder to use for the checkpoint ``key``: one that lasts by itself, or ``folder``, filled.
+
+        While nothing has been stored there it starts as a copy of the checkpoint ``first``, where there is that.
+        """
         raise NotImplementedError
 
     def keep_checkpoint(self, key: str, folder: str) -> None:
@@ -1555,9 +1561,17 @@ class FileTransport(Transport):
     def bundle(self, digest: str, work: str) -> None:
         unpack_bundle(self.path("bundles/%s.tar" % digest), work)
 
-    def checkpoint(self, key: str, folder: str) -> str:
-        os.makedirs(self.path(key), exist_ok=True)
-        return self.path(key)
+    def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
+        path = self.path(key)
+        if first is not None and not os.path.isdir(path) and os.path.isdir(self.path(first)):
+            import shutil
+
+            part = path + ".part"  # of an attempt that died over it
+            remove_tree(part)
+            shutil.copytree(self.path(first), part, symlinks=True)
+            os.rename(part, path)
+        os.makedirs(path, exist_ok=True)
+        return path
 
     def keep_checkpoint(self, key: str, folder: str) -> None:
         """It lasts by itself."""
@@ -1638,6 +1652,8 @@ class AzureTransport(Transport):
         self._tokens.update({own["root"] + "/" + name: token + own["tail"] for name, token in own["own"].items()})
         if "checkpoint" in own:
             self._tokens[own["root"].rpartition("/")[0] + "/checkpoint"] = own["checkpoint"] + own["tail"]
+        if "first" in own:  # the checkpoint of another trial, to start from
+            self._tokens[own["first"]["key"]] = own["first"]["token"] + own["tail"]
         self._outputs = own.get("outputs")
         self._poll = float(shared["poll"])
         self._stop, self._stop_tag, self._stop_at = shared["stop"], "", 0.0
@@ -1808,12 +1824,15 @@ class AzureTransport(Transport):
 
     # -------------------------------------------------------------------------------------------- checkpoint
 
-    def checkpoint(self, key: str, folder: str) -> str:
+    def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
         import io
         import tarfile
 
         os.makedirs(folder, exist_ok=True)
         status, headers, body = self._surely("GET", self._url(key))
+        inherited = status == 404 and first is not None
+        if first is not None and status == 404:
+            status, headers, body = self._surely("GET", self._url(first))
         if status == 200:
             with tarfile.open(fileobj=io.BytesIO(body)) as archive:
                 for member in archive.getmembers():
@@ -1822,7 +1841,8 @@ class AzureTransport(Transport):
                         archive.extract(member, folder)
         elif status != 404:
             raise self._refused(key, status, headers)
-        self._kept = self._state_of(folder)
+        # What another trial left is not yet stored as this one's.
+        self._kept = None if inherited else self._state_of(folder)
         return folder
 
     @staticmethod
@@ -2087,20 +2107,22 @@ class HttpTransport(Transport):
             else:
                 os.symlink(blob, place)
 
-    def checkpoint(self, key: str, folder: str) -> str:
+    def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
         import tarfile
 
         os.makedirs(folder, exist_ok=True)
         path = folder + ".tar"
-        if self._has(key):
-            self._fetch(key, lambda: self._open(key), path)
+        source = key if first is None or self._has(key) else first
+        if self._has(source):
+            self._fetch(source, lambda: self._open(source), path)
             with tarfile.open(path) as archive:
                 for member in archive.getmembers():
                     parts = member.name.split("/")
                     if (member.isreg() or member.isdir()) and not member.name.startswith("/") and ".." not in parts:
                         archive.extract(member, folder)
             os.unlink(path)
-        self._kept = self._state_of(folder)
+        # What another trial left is not yet stored as this one's.
+        self._kept = self._state_of(folder) if source == key else None
         return folder
 
     def _has(self, key: str) -> bool:
@@ -2497,9 +2519,10 @@ class Container(Place):
     def bring(self, source: str, target: str) -> None:
         self.transport.bring(source, target)
 
-    def checkpoint(self, trial: int) -> str:
+    def checkpoint(self, trial: int, parent: "Optional[int]") -> str:
         folder = os.path.join(self._scratch, "checkpoint")
-        self._checkpoint = self.transport.checkpoint(checkpoint_key(self._job["run"], trial), folder)
+        first = None if parent is None else checkpoint_key(self._job["run"], parent)
+        self._checkpoint = self.transport.checkpoint(checkpoint_key(self._job["run"], trial), folder, first)
         self._checkpoint_at = time.monotonic() + self._interval
         return self._checkpoint
 

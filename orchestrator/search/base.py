@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Params = Mapping[str, Any]
 
@@ -60,3 +60,15 @@ class Search(Protocol):
 
     def tell(self, told: Told) -> None:
         """A trial has ended.  Told once a trial, in the order in which the record counted them."""
+
+
+@runtime_checkable
+class Breeding(Protocol):
+    """What a search has beside :class:`Search` whose trials go on from the checkpoints of others."""
+
+    @property
+    def population(self) -> int:
+        """How many trials may be asked for and not ended at any time, at most."""
+
+    def parent(self, trial: int) -> int | None:
+        """The trial from whose checkpoint this one starts; None: from nothing.  Known from its ask or replay on."""

@@ -417,7 +417,8 @@ class SimulatedStore:
 class SimulatedSearch:
     """A search that learns: each point depends on the order in which results were told, as in adaptive searches.
 
-    With one trial in flight that order is fixed, and so must be every point, whatever dies.
+    With one trial in flight that order is fixed, and so must be every point, whatever dies; with several, a point that
+    is replayed must come when just those results have been told that it was made from.
     """
 
     count: int
@@ -435,7 +436,8 @@ class SimulatedSearch:
             return None
         return {"x": trial, "after": list(self.told)}
 
-    def replay(self, trial: int, params: Mapping[str, Any]) -> None: ...
+    def replay(self, trial: int, params: Mapping[str, Any]) -> None:
+        assert params == {"x": trial, "after": self.told}, "replayed out of order"
 
     def tell(self, told: Any) -> None:
         assert told.trial not in self.told, "a trial was told twice"

@@ -289,8 +289,7 @@ def batch_name(run: str, number: int) -> str:
 
 
 def task_line(task: Task) -> bytes:
-    document = {"name": task.name, "trial": task.trial, "attempt": task.attempt, "params": dict(task.params)}
-    return json.dumps(document, separators=(",", ":")).encode()
+    return json.dumps(task.document, separators=(",", ":")).encode()
 
 
 def submission(run: str, number: int, size: int) -> Body:

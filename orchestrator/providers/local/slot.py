@@ -151,8 +151,9 @@ class Slot(runner.Place):
     def bring(self, source: str, target: str) -> None:
         self._store.bring(source, target)
 
-    def checkpoint(self, trial: int) -> str:
-        return self._store.checkpoint(runner.checkpoint_key(self._job["run"], trial), "")
+    def checkpoint(self, trial: int, parent: int | None) -> str:
+        first = None if parent is None else runner.checkpoint_key(self._job["run"], parent)
+        return self._store.checkpoint(runner.checkpoint_key(self._job["run"], trial), "", first)
 
     def look(self, attempt: runner.Attempt) -> runner.Stop | None:
         self._leave_if_told()

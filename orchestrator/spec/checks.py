@@ -31,6 +31,8 @@ _SECRET = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TRAPS = {"yes", "no", "on", "off"}
+# Providers that rent nothing, so that nothing is taken away.
+_OWN_MACHINES = ("local", "slurm")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+", re.ASCII)
 
 
@@ -219,9 +221,18 @@ def _machines(data: Data) -> Iterator[Finding]:
     resources, pool = _section(data, "resources"), _section(data, "pool")
     if resources.get("gpu") and resources.get("gpus") in (0, "0"):
         yield Finding(("resources", "gpus"), "is 0 although a kind of GPU is given", "remove gpu or gpus")
-    if pool.get("on_demand_fallback") is True and pool.get("spot") is not True:
-        message = "does nothing without spot"
-        yield Finding(("pool", "on_demand_fallback"), message, "add spot: true", "warning", on_key=True)
+    if pool.get("spot") is not True:
+        for key in ("on_demand_fallback", "spot_without_checkpoint"):
+            if pool.get(key) is True:
+                yield Finding(("pool", key), "does nothing without spot", "add spot: true", "warning", on_key=True)
+    elif (
+        data.get("provider", "local") not in _OWN_MACHINES
+        and not _section(data, "workload").get("checkpoint")
+        and pool.get("spot_without_checkpoint") is not True
+    ):
+        message = "takes machines away at any time, and a trial without a checkpoint then begins from nothing"
+        hint = "name the folder of its checkpoints in workload.checkpoint, or add spot_without_checkpoint: true"
+        yield Finding(("pool", "spot"), message, hint, on_key=True)
 
 
 def _inputs(data: Data) -> Iterator[Finding]:

@@ -430,6 +430,11 @@ class Pool(Model):
         examples=["6h"],
     )
     idle_timeout: Duration = Field(
+    spot_without_checkpoint: Flag = Field(
+        False,
+        description="With `spot`: accept that a trial whose machine is taken away begins again from nothing, since "
+        "`workload.checkpoint` is not set. Without this such a sweep is refused where machines are rented.",
+    )
         300.0,
         description="Time without work after which a machine is given back; in seconds or with a unit.",
         examples=["5m"],

@@ -202,6 +202,7 @@ def test_one_mistake_does_not_hide_another_of_the_same_kind() -> None:
         (HEAD.replace("{lr}", "$lr"), "write {lr} or $PARAM_lr"),
         (HEAD.replace("{lr}", "${lr}"), "write {lr} or $PARAM_lr"),
         (HEAD + "pool: {on_demand_fallback: true}", "does nothing without spot"),
+        (HEAD + "pool: {spot_without_checkpoint: true}", "does nothing without spot"),
         (
             HEAD.replace("parameters", "  metrics: {val_acc: '(x)'}\nparameters") + "search: {metric: val_ac}",
             "did you mean 'val_acc'?",
@@ -216,6 +217,19 @@ def test_what_is_doubtful_is_a_warning_and_the_spec_is_read(text: str, says: str
     found = doubts(text)
     assert len(found) == 1
     assert says in found[0]
+
+
+@pytest.mark.parametrize("provider", ["aws", "azure"])
+def test_rented_spot_machines_without_a_checkpoint_are_refused_unless_that_is_said(provider: str) -> None:
+    spot = HEAD + "pool: {max_nodes: 2, spot: true}\n"
+    (found,) = mistakes(spot, [f"provider={provider}"])
+    assert found.startswith("s.yaml:5:22: pool.spot: takes machines away at any time")
+    assert found.endswith("workload.checkpoint, or add spot_without_checkpoint: true")
+    said = ["workload.checkpoint=ckpt"], ["pool.spot_without_checkpoint=true"], ["provider=local"], ["pool.spot=false"]
+    for way in said:
+        assert parse(spot, "s.yaml", [f"provider={provider}", *way]).warnings == ()
+    (found,) = mistakes(spot + f"matrix: [{{}}, {{provider: {provider}}}]")
+    assert "pool.spot" in found
 
 
 @pytest.mark.parametrize("use", ["$PARAM_lr", "${PARAM_lr}", '"$ORCHESTRATE_PARAMS"'])

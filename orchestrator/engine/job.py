@@ -12,12 +12,12 @@ from orchestrator.spec.model import Spec, Workload
 
 
 def job_document(
-    spec: Spec, run: str, base: Path, digest: str | None, requirements: str | None = None
+    spec: Spec, run: str, base: Path, digest: str | None, requirements: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """What all trials of the run share.
 
     ``base`` is the folder that the spec's relative paths start from, ``digest`` that of the code bundle, and
-    ``requirements`` the text of the file that ``workload.requirements`` names.
+    ``requirements`` the texts of the files for pip (see :mod:`orchestrator.engine.requirements`).
     """
     work = spec.workload
     return {

@@ -1,5 +1,9 @@
 """Virtual environments for workloads that name their requirements, made once for each content and kept.
 
+Packages without a wheel are built on installation, in an environment that pip makes from what they ask for.
+``build_constraints`` says which versions: pip's own ``--build-constraint``, for which the environment first gets a pip
+that has it.
+
 Making one takes minutes, so it goes on in a thread while the pool is being created.  Its folder is where it stays
 (environments cannot be moved), and a file ``ready`` is written last.  A lock keeps two runs from making the same one.
 """
@@ -8,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,18 +27,27 @@ from orchestrator.runner import runner
 _LAST_LINES = 3
 
 
-def digest(text: str) -> str:
+_OPTIONS = {"packages": "--requirement", "constraints": "--constraint", "build_constraints": "--build-constraint"}
+# The first pip with --build-constraint.
+_BUILDING_PIP = "pip>=25.3"
+
+
+def digest(texts: Mapping[str, str]) -> str:
     """What the environment depends on: the requirements, and the Python that it is made with."""
-    return hashlib.sha256(f"{sys.version}\n{sys.platform}\n{text}".encode()).hexdigest()[:32]
+    content = json.dumps([sys.version, sys.platform, sorted(texts.items())])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 class Preparation:
-    """The making of one environment.  Poll ``done``; then ``error`` says what went wrong, or "" for nothing."""
+    """The making of one environment.  Poll ``done``; then ``error`` says what went wrong, or "" for nothing.
 
-    def __init__(self, root: Path, text: str, environ: Mapping[str, str]) -> None:
-        self.folder = root / digest(text)
+    ``texts`` are the job document's ``requirements``.
+    """
+
+    def __init__(self, root: Path, texts: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        self.folder = root / digest(texts)
         self.error = ""
-        self._text = text
+        self._texts = dict(texts)
         self._environ = dict(environ)
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
@@ -68,17 +82,27 @@ class Preparation:
 
     def _make(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        wanted = self.folder.with_suffix(".txt")
-        wanted.write_text(self._text)
-        python = str(self.folder / "bin" / "python")
         self.log.write_bytes(b"")
-        for command in (
-            [sys.executable, "-m", "venv", str(self.folder)],
-            [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", str(wanted)],
-        ):
+        install = [str(self.folder / "bin" / "python"), "-m", "pip", "install"]
+        install += ["--disable-pip-version-check", "--no-input"]
+        commands = [[sys.executable, "-m", "venv", str(self.folder)]]
+        if self._texts["build_constraints"]:
+            commands.append([*install, _BUILDING_PIP])
+        commands.append(install + self._files())
+        for command in commands:
             if not self._run(command):
                 return
         (self.folder / "ready").touch()
+
+    def _files(self) -> list[str]:
+        """pip's options for the texts, each of which is now a file beside the environment."""
+        chosen = []
+        for kind, option in _OPTIONS.items():
+            if self._texts[kind]:
+                file = self.folder.with_name(f"{self.folder.name}.{kind}.txt")
+                file.write_text(self._texts[kind])
+                chosen += [option, str(file)]
+        return chosen
 
     def _run(self, command: list[str]) -> bool:
         if self._stopped.is_set():

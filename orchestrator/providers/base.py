@@ -40,22 +40,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again.
-
-    ``parent`` is an ended trial of the run whose checkpoint this one starts from where it has none of its own yet.
-    """
+    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again."""
 
     name: str
     trial: int
     attempt: int
     params: JSON
-    parent: int | None = None
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """What the runner is told of it (see :mod:`orchestrator.runner`)."""
-        said = {"name": self.name, "trial": self.trial, "attempt": self.attempt, "params": dict(self.params)}
-        return said if self.parent is None else {**said, "parent": self.parent}
 
 
 @dataclass(frozen=True, slots=True)

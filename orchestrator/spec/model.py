@@ -347,16 +347,10 @@ class Workload(Model):
     )
     requirements: Text | None = Field(
         None,
-        description="File of Python packages (pip's format), relative to the spec's file, that the trials need "
-        "installed. On this machine they get a virtual environment of their own, made once for each content of the "
-        "file; where containers run, the packages are the image's.",
+        description="File of Python packages (pip's format), relative to the spec's file, that the trials "
+        "need "
+        "installed.",
         examples=["requirements.txt"],
-    )
-    build_constraints: Text | None = Field(
-        None,
-        description="File of versions (pip's format) that packages without a wheel are built with: what pip's "
-        "`--build-constraint` takes. Needs `requirements`.",
-        examples=["build-constraints.txt"],
     )
 
 
@@ -430,17 +424,17 @@ class Pool(Model):
     on_demand_fallback: Flag = Field(
         False, description="With `spot`: rent at the full price where no spot machine can be had."
     )
+    spot_without_checkpoint: Flag = Field(
+        False,
+        description="With `spot`: accept that a trial whose machine is taken away begins again from nothing, since "
+        "`workload.checkpoint` is not set. Without this such a sweep is refused where machines are rented.",
+    )
     lease: Duration = Field(
         86400.0,
         description="Time after which the machines are gone, whoever is still alive; in seconds or with a unit.",
         examples=["6h"],
     )
     idle_timeout: Duration = Field(
-    spot_without_checkpoint: Flag = Field(
-        False,
-        description="With `spot`: accept that a trial whose machine is taken away begins again from nothing, since "
-        "`workload.checkpoint` is not set. Without this such a sweep is refused where machines are rented.",
-    )
         300.0,
         description="Time without work after which a machine is given back; in seconds or with a unit.",
         examples=["5m"],

@@ -270,7 +270,13 @@ class LocalCompute:
         enough = len(self._capacity.slots) + self._ahead
         while self._waiting and self._given < enough:
             task = self._waiting[0]
-            if not self._crew.send(task.document):
+            document = {
+                "name": task.name,
+                "trial": task.trial,
+                "attempt": task.attempt,
+                "params": dict(task.params),
+            }
+            if not self._crew.send(document):
                 return
             self._waiting.popleft()
             self._given += 1

@@ -27,8 +27,9 @@ from orchestrator.engine.lock import hold, holder
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
 from orchestrator.engine.record import Record
+from orchestrator.engine.requirements import gathered
 from orchestrator.engine.runs import find
-from orchestrator.errors import MachineError, UsageError
+from orchestrator.errors import MachineError
 from orchestrator.providers import connect, default_store
 from orchestrator.providers.base import Call, Task
 from orchestrator.search.base import Told
@@ -106,7 +107,7 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
     store = open_store(spec.storage or default_store(spec.provider, home), home)
     code = bundle.scan(plan.base / spec.workload.code) if spec.workload.code is not None else None
     sent = bundle.upload(store, code).bytes_sent if code is not None else 0
-    job = job_document(spec, run, plan.base, code.digest if code else None, _requirements(plan))
+    job = job_document(spec, run, plan.base, code.digest if code else None, gathered(spec.workload, plan.base))
     facts: dict[str, Any] = {
         "run": run,
         "name": spec.name,
@@ -132,17 +133,6 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
         raise MachineError(f"The run's folder cannot be made: {error}.") from error
     Record.create(home.record(run), facts, durable=plan.capabilities.survives_client).close()
     return Created(run, sent, code.warnings if code else ())
-
-
-def _requirements(plan: Plan) -> str | None:
-    wanted = plan.spec.workload.requirements
-    if wanted is None:
-        return None
-    path = plan.base / wanted
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"workload.requirements: {path} cannot be read: {error}.") from error
 
 
 def _manifest(facts: dict[str, Any], source: str | None, code: bundle.Bundle | None) -> dict[str, Any]:

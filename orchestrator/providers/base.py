@@ -40,12 +40,22 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again."""
+    """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again.
+
+    ``parent`` is an ended trial of the run whose checkpoint this one starts from where it has none of its own yet.
+    """
 
     name: str
     trial: int
     attempt: int
     params: JSON
+    parent: int | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the runner is told of it (see :mod:`orchestrator.runner`)."""
+        said = {"name": self.name, "trial": self.trial, "attempt": self.attempt, "params": dict(self.params)}
+        return said if self.parent is None else {**said, "parent": self.parent}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,8 @@ class PoolRequest:
     many tasks may run at once (None: as many as the provider finds sensible).  ``lease_until`` is the Unix time after
     which the pool must be gone whoever is alive, ``idle_timeout`` the seconds without work after which it shrinks
     to nothing.  ``secrets`` are values for the tasks' environment: they go to the provider's own secret channel, are
-    never written down and never shown, so they are left out of ``repr``.  ``store`` is the URL of the object store that
+    never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a container) and ``user`` are for
+    containers of this machine.  ``store`` is the URL of the object store that
     the run is kept in; None: the provider's own choice.
     """
 
@@ -162,6 +173,9 @@ class PoolRequest:
     region: str | None = None
     image: str | None = None
     isolation: str = "process"
+    network: bool = False
+    pack: int = 1
+    user: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     store: str | None = None
@@ -180,7 +194,10 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take: calls to the provider, the price of an hour with all slots busy in US$, and warnings."""
+    """What a run would take: calls to the provider, the price of an hour with all slots busy in US$, and warnings.
+
+    ``image`` is the request's image by its digest, as the provider finds it now; empty where it does not know.
+    """
 
     api_calls: int
     slots: int
@@ -188,6 +205,7 @@ class Estimate:
     nodes: int = 1
     machine: str = ""
     warnings: Sequence[str] = ()
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

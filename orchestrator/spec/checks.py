@@ -71,6 +71,9 @@ def _what_runs(data: Data) -> Iterator[Finding]:
         yield Finding(("workload",), "has nothing to run", "add command: python train.py")
     if workload.get("isolation") == "docker" and "image" not in workload:
         yield Finding(("workload", "isolation"), "needs an image", "add image: python:3.12 to the workload")
+    if "build_constraints" in workload and "requirements" not in workload:
+        hint = "add requirements: requirements.txt to the workload"
+        yield Finding(("workload", "build_constraints"), "needs requirements that are built", hint, on_key=True)
 
 
 def _texts(workload: Data) -> Iterator[tuple[Path, str, bool]]:
@@ -276,9 +279,10 @@ def _files(data: Data, base: Folder) -> Iterator[Finding]:
         notebook = workload.get("notebook")
         if isinstance(notebook, str) and os.path.isdir(folder) and is_local(notebook):
             yield from _absent(("workload", "notebook"), notebook, folder / notebook)
-    requirements = workload.get("requirements")
-    if isinstance(requirements, str) and requirements.strip():
-        yield from _absent(("workload", "requirements"), requirements, resolved(base, requirements))
+    for key in ("requirements", "build_constraints"):
+        wanted = workload.get(key)
+        if isinstance(wanted, str) and wanted.strip():
+            yield from _absent(("workload", key), wanted, resolved(base, wanted))
     for key in ("file", "folder"):
         place_of_points = _section(data, "search").get(key)
         if isinstance(place_of_points, str) and place_of_points.strip() and is_local(place_of_points):

@@ -347,10 +347,16 @@ class Workload(Model):
     )
     requirements: Text | None = Field(
         None,
-        description="File of Python packages (pip's format), relative to the spec's file, that the trials "
-        "need "
-        "installed.",
+        description="File of Python packages (pip's format), relative to the spec's file, that the trials need "
+        "installed. On this machine they get a virtual environment of their own, made once for each content of the "
+        "file; where containers run, the packages are the image's.",
         examples=["requirements.txt"],
+    )
+    build_constraints: Text | None = Field(
+        None,
+        description="File of versions (pip's format) that packages without a wheel are built with: what pip's "
+        "`--build-constraint` takes. Needs `requirements`.",
+        examples=["build-constraints.txt"],
     )
 
 

@@ -270,6 +270,9 @@ def own_grants(site: Site, run: str, task: Task, *, outputs: bool, checkpoint: b
     grants: Body = {"root": root, "own": tokens, "tail": site.signer.tail}
     if checkpoint:
         grants["checkpoint"] = site.short(keys.checkpoint(task.trial), "rcw")
+        if task.parent is not None:
+            first = keys.checkpoint(task.parent)
+            grants["first"] = {"key": first, "token": site.short(first, "r")}
     if outputs:
         folder = f"{site.prefix}{keys.outputs(task.trial, task.attempt)}"
         token = site.signer.folder(site.container, folder, "cw") if site.folders else None
@@ -284,9 +287,8 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
     own = own_grants(
         site, request.name, task, outputs=bool(job.get("outputs")), checkpoint=job.get("checkpoint") is not None
     )
-    document = {"name": task.name, "trial": task.trial, "attempt": task.attempt, "params": dict(task.params)}
     environment = {
-        "ORCHESTRATE_TASK": json.dumps(document, separators=(",", ":")),
+        "ORCHESTRATE_TASK": json.dumps(task.document, separators=(",", ":")),
         "ORCHESTRATE_GRANTS": json.dumps(own, separators=(",", ":")),
         **request.secrets,
     }

@@ -35,6 +35,9 @@ from orchestrator.providers.local import processes
 from orchestrator.providers.local.board import NAME_LIMIT
 from orchestrator.providers.local.capacity import Capacity, capacity, cpu_count
 from orchestrator.providers.local.crew import Crew
+from orchestrator.providers.local.container import input_places
+from orchestrator.providers.local.container_slot import recover
+from orchestrator.providers.local.engine import Berths, Engine, nearby
 from orchestrator.providers.local.environment import inherited
 from orchestrator.providers.local.requirements import Preparation, with_environment
 from orchestrator.providers.local.uptime import Uptime
@@ -77,6 +80,8 @@ class LocalCompute:
         self._environ: Mapping[str, str] = {}
         self._crew: Crew | None = None
         self._preparation: Preparation | None = None
+        self._engine: Engine | None = None
+        self._berths: Berths | None = None
         self._deaths = 0
         self._broken = ""
         # What is submitted and has not ended; those of it that wait here, and those handed over.
@@ -98,16 +103,12 @@ class LocalCompute:
             ahead=self._ahead,
             poll_seconds=POLL_SECONDS,
             survives_client=False,
+            containers=True,
         )
 
     # --------------------------------------------------------------------------------------------- pool
 
     def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
-        if request.isolation != "process":
-            raise InvalidRequest(
-                f"The local provider runs trials as processes, not as {request.isolation}.",
-                remedy="Set workload.isolation to process.",
-            )
         for item in request.job.get("inputs", ()):
             source = item["from"][0] if item["from"] else ""
             if isinstance(source, str) and "://" in source:
@@ -115,13 +116,36 @@ class LocalCompute:
                     f"The local provider cannot fetch the input {source}.", remedy="Give a path on this machine."
                 )
         found = capacity(request, self._home.path)
+        warnings, image = list(found.warnings), ""
+        if request.isolation == "docker":
+            image = self._check_containers(request)
+            if not image:
+                warnings.append(f"The image {request.image} is not here; it is pulled when the run starts.")
         return Estimate(
             api_calls=0,
             slots=len(found.slots),
             rate=request.price or 0.0,
             machine=found.machine,
-            warnings=found.warnings,
+            warnings=warnings,
+            image=image,
         )
+
+    def _check_containers(self, request: PoolRequest) -> str:
+        """What the image is by its digest, where that is known.  Raises for what no container can do."""
+        if not request.image:
+            raise InvalidRequest("A container needs an image.", remedy="Set workload.image.")
+        if request.job.get("requirements"):
+            raise InvalidRequest(
+                "A container's packages are those of its image, so workload.requirements cannot be installed.",
+                remedy="Put them into the image, or set workload.isolation to process.",
+            )
+        input_places(request.job)
+        return self._docker().pinned(request.image)
+
+    def _docker(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine()
+        return self._engine
 
     def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
         return iter(())
@@ -145,7 +169,10 @@ class LocalCompute:
             self._sweep(request.name)
         self._request = request
         wanted = request.job.get("requirements")
-        if wanted is None:
+        if request.isolation == "docker":
+            self._berths = Berths(self._docker(), self._home, request)
+            self._prepared()
+        elif wanted is None:
             self._start_crew(inherited())
         else:
             self._life = secrets.token_hex(4)
@@ -154,7 +181,14 @@ class LocalCompute:
             self._preparation = Preparation(self._home.environments, wanted, environ)
 
     def _prepared(self) -> bool:
-        """Whether the trials' environment is there; the crew is started when it is."""
+        """Whether the trials' environment or image is there; the crew is started when it is."""
+        if self._berths is not None and self._crew is None and not self._broken:
+            if not self._berths.done:
+                return False
+            self._broken = self._berths.error
+            if not self._broken:
+                self._start_crew(inherited())
+                self._feed()
         if self._preparation is None:
             return True
         if not self._preparation.done:
@@ -179,6 +213,10 @@ class LocalCompute:
             "shim": str(folder / "shim"),
         }
         self._life = secrets.token_hex(4)
+        if self._berths is not None:
+            file = Path(runner.__file__)
+            config["containers"] = self._berths.config(self._capacity.slots, self._life, file)
+            config["path"] = sys.path
         mark = processes.make_mark(self._home.path, self._request.name, self._life)
         self._environ = environ
         self._crew = Crew(config, {**environ, processes.MARK: mark}, folder / "supervisor.log", folder / "long-tasks")
@@ -192,6 +230,10 @@ class LocalCompute:
                 f"Processes of the run {pool} cannot be killed: {', '.join(map(str, left))}.",
                 remedy="They hang in the kernel or belong to another user; end them and resume.",
             )
+        # Theirs end by themselves, except one that was made and never started.
+        if alive is None and (self._berths is not None or nearby()):
+            self._docker().remove_all(self._home, pool)
+        recover(str(self._home.store / RunKeys(pool).root))
 
     def pool_status(self, pool: str) -> PoolStatus:
         if self._request is None or self._request.name != pool:
@@ -200,7 +242,8 @@ class LocalCompute:
         assert self._uptime is not None
         rate = self._request.price or 0.0
         if not self._prepared():
-            return PoolStatus(PoolState.CREATING, "installing workload.requirements", nodes=1, rate=rate)
+            doing = "installing workload.requirements" if self._berths is None else "pulling workload.image"
+            return PoolStatus(PoolState.CREATING, doing, nodes=1, rate=rate)
         return PoolStatus(
             PoolState.FAILED if self._broken else PoolState.READY,
             self._broken,
@@ -217,7 +260,10 @@ class LocalCompute:
                 self._preparation = None
             clean = self._crew is None or self._crew.close()
             self._remove_spares()
-            self._crew = self._request = None
+            if self._berths is not None:
+                self._docker().remove_all(self._home, pool)
+                recover(str(self._home.store / RunKeys(pool).root))
+            self._crew = self._request = self._berths = None
             self._tasks.clear()
             self._waiting.clear()
             self._running.clear()
@@ -241,6 +287,9 @@ class LocalCompute:
     def close(self) -> None:
         if self._request is not None:
             self.delete_pool(self._request.name)
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
 
     def _pool(self, pool: str) -> PoolRequest:
         if self._request is None or self._request.name != pool:
@@ -270,13 +319,7 @@ class LocalCompute:
         enough = len(self._capacity.slots) + self._ahead
         while self._waiting and self._given < enough:
             task = self._waiting[0]
-            document = {
-                "name": task.name,
-                "trial": task.trial,
-                "attempt": task.attempt,
-                "params": dict(task.params),
-            }
-            if not self._crew.send(document):
+            if not self._crew.send(task.document):
                 return
             self._waiting.popleft()
             self._given += 1
@@ -372,7 +415,8 @@ class LocalCompute:
 
     def _on_failed(self, message: Mapping[str, Any]) -> None:
         self._given -= 1
-        self._end(message["failed"], Ended(Cause.INFRASTRUCTURE, message["reason"]), message["at"])
+        cause = Cause(message.get("cause", Cause.INFRASTRUCTURE))
+        self._end(message["failed"], Ended(cause, message["reason"]), message["at"])
 
     def _on_lost(self, message: Mapping[str, Any]) -> None:
         self._lost[message["lost"]] = message["reason"]
@@ -461,10 +505,14 @@ class LocalCompute:
     def owned(self) -> Iterator[Owned]:
         for process in processes.marked(self._home.path):
             yield Owned("process", process.name, process.run, None, process.program)
+        if nearby():
+            yield from self._docker().owned(self._home)
 
     def reclaim(self, owned: Owned) -> None:
         if owned.kind == "process" and not processes.end(self._home.path, owned.name):
             raise MachineError(f"The process {owned.name.partition('.')[0]} cannot be killed.")
+        if owned.kind == "container":
+            self._docker().remove(owned.name)
 
 
 def _read_result(folder: Path) -> Mapping[str, Any] | None:

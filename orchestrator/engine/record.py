@@ -121,10 +121,23 @@ class Record:
         ``durable`` forces every commit to the disk: for providers where a forgotten intent would cost money even
         after a power failure.  Without it a commit survives the end of any process, though not of the machine.
         """
-        record = cls._connect(path, durable)
-        with record._translated():
-            record._fill(facts)
-        return record
+        if path is None:
+            record = cls._connect(None, durable)
+            with record._translated():
+                record._fill(facts)
+            return record
+        # Whole or not at all: who dies meanwhile must not leave a record without facts.
+        part = path.with_suffix(".part")
+        try:
+            part.unlink(missing_ok=True)
+            record = cls._connect(part, durable)
+            with record._translated():
+                record._fill(facts)
+            record.close()
+            part.replace(path)
+        except OSError as error:
+            raise MachineError(f"The record {path} cannot be made: {error}.") from error
+        return cls._connect(path, durable)
 
     @classmethod
     def adopt(cls, connection: sqlite3.Connection, facts: Mapping[str, Any]) -> Record:

@@ -140,6 +140,17 @@ def test_a_matrix_is_a_run_an_entry_and_ends_with_one_table(shell: Shell) -> Non
     assert [json.loads(line)["run"].split("-")[1] for line in again.stdout.splitlines()] == ["small", "large"]
 
 
+def test_a_matrix_goes_on_after_a_row_that_cannot_run_and_names_it_with_its_reason(shell: Shell) -> None:
+    broken = {"name": "broken", "workload": {"command": "echo no such card >&2; exit 3"}}
+    silent = {"name": "silent", "workload": {"command": "true"}}
+    done = shell("run", shell.sweep(1, matrix=[broken, silent, {"name": "last"}]))
+    assert done.returncode == 1
+    _, joint = done.stdout.split("all 3 sweeps by score")
+    assert "demo-broken: The command ended with exit code 3: no such card" in joint
+    assert "demo-silent: succeeded, and no trial reported score" in joint
+    assert [line.split()[0] for line in joint.splitlines() if line].count("demo-last") == 1
+
+
 def test_a_detached_run_prints_its_id_and_goes_on_by_itself(shell: Shell) -> None:
     done = shell("run", shell.sweep(4, pause=0.3), "--detach")
     assert done.returncode == 0, done.stderr

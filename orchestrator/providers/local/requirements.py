@@ -23,7 +23,8 @@ from pathlib import Path
 
 from orchestrator.runner import runner
 
-# Lines of pip's own words that are part of an error.
+# How pip marks its errors, and how many lines of its own words are part of ours.
+_ERROR = "ERROR: "
 _LAST_LINES = 3
 
 
@@ -123,7 +124,9 @@ class Preparation:
             code = self._process.wait()
         if code and not self._stopped.is_set():
             words = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-            self.error = f"The requirements cannot be installed: {' '.join(words[-_LAST_LINES:])} (see {self.log})"
+            errors = [line.removeprefix(_ERROR) for line in words if line.startswith(_ERROR)]
+            told = " ".join((errors or words)[-_LAST_LINES:])
+            self.error = f"The requirements cannot be installed: {told} (see {self.log})"
         return code == 0
 
 

@@ -29,6 +29,7 @@ ALGORITHMS: dict[str, str] = {
     "gp": "orchestrator.search.learning:learning",
     "cmaes": "orchestrator.search.learning:learning",
     "nsga2": "orchestrator.search.learning:learning",
+    "pbt": "orchestrator.search.population:population",
 }
 # What some of them need and a plain installation lacks.
 PACKAGES = ("optuna", "scipy")

@@ -367,7 +367,8 @@ class Search(SearchOptions):
         None,
         description="`grid` (every combination), `zip` (all parameters side by side), `list` (`points` or `file`), "
         "`files` (one trial a file of `folder`), `random`; evenly spread: `sobol`, `halton`, `latin_hypercube`; "
-        "learning from results: `tpe`, `gp`, `cmaes`, `nsga2`; or a function of your own as `module:function`. "
+        "learning from results: `tpe`, `gp`, `cmaes`, `nsga2`; population-based training: `pbt`; or a function of your "
+        "own as `module:function`. "
         "Default: grid if every parameter is finite, else random.",
         examples=["grid", "random", "tpe"],
     )

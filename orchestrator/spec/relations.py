@@ -14,7 +14,7 @@ from orchestrator.spec.formula import Formula
 from orchestrator.spec.kind import Kind
 from orchestrator.spec.model import Search, Spec
 from orchestrator.spec.problems import all_of, did_you_mean, shortened
-from orchestrator.spec.search_options import ADAPTIVE, FILE_NAMES, QUASI_RANDOM, is_own
+from orchestrator.spec.search_options import ADAPTIVE, FILE_NAMES, OPTUNAS, QUASI_RANDOM, is_own
 from orchestrator.spec.validate import Finding, Path
 
 # A condition on a parameter with more values than this is taken at its word.
@@ -142,8 +142,8 @@ def _search(spec: Spec) -> Iterator[Finding]:
         ("folder", algorithm == "files", "files"),
         ("match", algorithm == "files", "files"),
         ("options", adaptive or own, "an adaptive one or your own"),
-        ("goals", adaptive or own, "an adaptive one or your own"),
-        ("warm_start", adaptive or own, "an adaptive one or your own"),
+        ("goals", algorithm in OPTUNAS or own, "tpe, gp, nsga2 or your own"),
+        ("warm_start", algorithm in OPTUNAS or own, "tpe, gp, cmaes, nsga2 or your own"),
     ):
         if key in search.model_fields_set and not fits:
             yield Finding(("search", key), f"does nothing for {algorithm}", f"it is for {where}", on_key=True)
@@ -161,8 +161,26 @@ def _search(spec: Spec) -> Iterator[Finding]:
     if algorithm == "latin_hypercube" and search.constraints:
         message = "would leave holes in a Latin hypercube"
         yield Finding(("search", "constraints"), message, "use sobol", on_key=True)
+    if algorithm == "pbt":
+        yield from _population(spec)
     yield from _metrics(search, adaptive)
     yield from _dimensions(spec)
+
+
+def _population(spec: Spec) -> Iterator[Finding]:
+    if spec.workload.checkpoint is None:
+        message = "is missing: in pbt each trial goes on from the checkpoint of another"
+        yield Finding(
+            ("workload", "checkpoint"), message, "add checkpoint: FOLDER, and let the program load and save there"
+        )
+    if spec.search.early_stopping is not None:
+        message = "does nothing for pbt, which replaces the worst by itself"
+        yield Finding(("search", "early_stopping"), message, "remove it", on_key=True)
+    for name, kind in spec.parameters.items():
+        if isinstance(kind, Repeat):
+            yield Finding(
+                ("parameters", name), "cannot be repeated by pbt: its trials go on from each other", on_key=True
+            )
 
 
 def _metrics(search: Search, adaptive: bool) -> Iterator[Finding]:

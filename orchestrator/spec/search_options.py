@@ -16,7 +16,8 @@ from orchestrator.spec.quantities import Text, choice_of, number, text, whole_wi
 from orchestrator.spec.stopping import EarlyStopping
 
 QUASI_RANDOM = ("sobol", "halton", "latin_hypercube")
-ADAPTIVE = ("tpe", "gp", "cmaes", "nsga2")
+OPTUNAS = ("tpe", "gp", "cmaes", "nsga2")
+ADAPTIVE = (*OPTUNAS, "pbt")
 ALGORITHMS = ("grid", "random", "zip", "list", "files", *QUASI_RANDOM, *ADAPTIVE)
 # The names that a trial of one file can use in its placeholders.
 FILE_NAMES = ("url", "path", "name", "stem")
@@ -98,7 +99,8 @@ class SearchOptions(BaseModel):
     )
     options: Annotated[dict[str, Any], BeforeValidator(_options)] = Field(
         {},
-        description="Arguments for an adaptive sampler, as Optuna names them, or for a function of your own.",
+        description="Arguments for an adaptive sampler, as Optuna names them; for `pbt`: population, quantile, "
+        "resample, factors and perturb; or for a function of your own.",
         examples=[{"n_startup_trials": 20}],
     )
     goals: dict[Text, Goal] = Field(

@@ -519,13 +519,18 @@ def proportional(pids: "Iterable[int]") -> int:
 
 
 def kernel_oom_kills() -> "Optional[int]":
-    """How many processes the kernel has killed for want of memory since it started; None where it does not tell."""
-    try:
-        for line in read_whole("/proc/vmstat").splitlines():
-            if line.startswith(b"oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
+    """How many processes the kernel has killed for want of memory; None where it does not tell.
+
+    In a container those of the container (control groups of version 2, then 1), else those of the whole machine.
+    """
+    own = "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"
+    for path in own + ("/proc/vmstat",):
+        try:
+            for line in read_whole(path).splitlines():
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+        except OSError:
+            continue
     return None
 
 
@@ -927,6 +932,8 @@ class Place(object):
     _encoded = None  # type: Optional[Dict[bytes, bytes]]
     secrets = {}  # type: Dict[str, str]
     shim = None  # type: Optional[str]
+    # What kernel_oom_kills() says before the attempt, where it is asked for; else a first look at the program asks.
+    oom_kills = None  # type: Optional[int]
 
     def variables(self) -> "Dict[bytes, bytes]":
         """A copy of ``environ`` as the system takes it."""
@@ -994,7 +1001,7 @@ class Attempt(object):
         self._shell = False
         self._secrets = {}  # type: Dict[str, str]
         self._checkpoint = None  # type: Optional[str]
-        self._oom_kills = None  # type: Optional[int]
+        self._oom_kills = place.oom_kills
 
     def run(self) -> str:
         """Run it to its end; returns the text of ``result.json``.

@@ -261,6 +261,8 @@ class ProviderSuite:
     machine = Machine()
     image: str | None = None
     """The container image of the pools, for providers that run containers."""
+    isolation: str = "process"
+    """How the local provider runs tasks: as processes, or each in a container."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -280,6 +282,7 @@ class ProviderSuite:
             "lease_until": time.time() + LEASE,
             "idle_timeout": 300.0,
             "image": cls.image,
+            "isolation": cls.isolation,
             "labels": {"run": run, "sweep": "conformance"},
         }
         return PoolRequest(**{**wanted, **changes})

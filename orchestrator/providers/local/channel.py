@@ -8,7 +8,8 @@ To a slot: a task, or ``{"file": PATH}`` of one that is too long.  To the driver
     {"running": NAME, "at": UNIX}                      only of a task that is not over at once
     {"metrics": NAME, "values": [[METRIC, VALUE, STEP, UNIX], ...]}
     {"ended": NAME, "result": RESULT}                  without result: it is too long, read result.json
-    {"failed": NAME, "reason": SENTENCE, "at": UNIX}   no result.json could be written
+    {"failed": NAME, "reason": SENTENCE, "at": UNIX}   no result.json could be written (``cause``: why, if not
+                                                       the infrastructure)
     {"lost": NAME, "reason": SENTENCE, "at": UNIX}     its slot has died (NAME may be empty)
 
 To the supervisor's standard input, a line each: its configuration, then ``{"cancel": [NAME...]}``.  The end of that

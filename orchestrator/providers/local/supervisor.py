@@ -9,6 +9,7 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 
 from orchestrator.providers.local.board import Board
@@ -32,6 +33,10 @@ def main(channel: int) -> NoReturn:
     lines = _Lines(wake)
     config = lines.first()
     board = Board(len(config["slots"]))
+    if "containers" in config:
+        # Once for all slots: it takes long, and memory.
+        sys.path += config["path"]
+        import docker  # noqa: F401
     slots: dict[int, int] = {}
     for number in range(len(config["slots"])):
         slots[_fork_slot(config, number, channel, board)] = number
@@ -51,7 +56,7 @@ def _fork_slot(config: dict[str, Any], number: int, channel: int, board: Board) 
         runner.adopt_orphans()
         wake = runner.Wake([signal.SIGTERM, signal.SIGUSR1])
         runner.die_with_parent(signal.SIGTERM, parent)
-        Slot(config, number, channel, board, wake).serve()
+        _slot(config, number, channel, board, wake).serve()
     except SystemExit:
         pass
     except BaseException:
@@ -60,6 +65,14 @@ def _fork_slot(config: dict[str, Any], number: int, channel: int, board: Board) 
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
+
+
+def _slot(config: dict[str, Any], number: int, channel: int, board: Board, wake: runner.Wake) -> Slot:
+    if "containers" not in config:
+        return Slot(config, number, channel, board, wake)
+    from orchestrator.providers.local.container_slot import ContainerSlot
+
+    return ContainerSlot(config, number, channel, board, wake)
 
 
 def _supervise(slots: dict[int, int], lines: _Lines, board: Board, wake: runner.Wake, channel: int) -> int:

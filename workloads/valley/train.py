@@ -1,0 +1,53 @@
+"""Gradient descent in a curved valley: a training that takes milliseconds, to try searches on.
+
+Minimises Rosenbrock's function (H. Rosenbrock, The Computer Journal, 1960) from its usual start; the least loss is 0.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+from pathlib import Path
+
+from orchestrator import report
+
+STEPS = 10  # of an epoch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--momentum", type=float, default=0.0)
+    parser.add_argument("--optimizer", choices=["sgd", "sign"], default="sgd", help="sign: steps of one length")
+    parser.add_argument("--epochs", type=int, default=20, help="that this process trains")
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of the gradient's error")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    args = parser.parse_args()
+
+    state = {"epoch": 0, "place": [-1.2, 1.0], "speed": [0.0, 0.0]}
+    folder = os.environ.get("ORCHESTRATE_CHECKPOINT")
+    saved = Path(folder) / "state.json" if folder else None
+    if saved is not None and saved.exists():
+        state = json.loads(saved.read_text())
+        print(f"going on after epoch {state['epoch']}")
+
+    chance = random.Random(f"{args.seed}/{state['epoch']}")
+    (x, y), (u, v) = state["place"], state["speed"]
+    for epoch in range(state["epoch"] + 1, state["epoch"] + args.epochs + 1):
+        for _ in range(STEPS):
+            slope = [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)]
+            slope = [one + chance.gauss(0, args.noise) for one in slope]
+            if args.optimizer == "sign":
+                slope = [math.copysign(1, one) for one in slope]
+            u, v = (args.momentum * old - args.lr * one for old, one in zip((u, v), slope))
+            x, y = (min(max(place + move, -3.0), 3.0) for place, move in ((x, u), (y, v)))
+        report(step=epoch, loss=(1 - x) ** 2 + 100 * (y - x * x) ** 2, epochs=epoch)
+        if saved is not None:
+            part = saved.with_suffix(".part")
+            part.write_text(json.dumps({"epoch": epoch, "place": [x, y], "speed": [u, v]}))
+            part.replace(saved)
+
+
+if __name__ == "__main__":
+    main()

@@ -101,7 +101,10 @@ def test_a_preempted_task_waits_again_under_its_name_and_runs_to_its_end(cloud: 
     store, keys = compute._store, RunKeys(run)
     watch.until(lambda: b"try 0" in compute.read_log(run, task(0).name, "stdout", 0, 100))
     watch.until(lambda: store.exists(keys.checkpoint(0)))
-    cloud.control.preempt(cloud.control.nodes(run)[0], restore_after=0.0)
+    (node,) = cloud.control.nodes(run)
+    cloud.control.preempt(node)
+    watch.until(lambda: Phase.QUEUED in watch.phases(task(0).name)[1:])
+    cloud.control.restore(node)
     ended = watch.ended(task(0).name)
     phases = watch.phases(task(0).name)
     assert ended.ended is not None

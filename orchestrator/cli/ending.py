@@ -9,8 +9,9 @@ from orchestrator.cli.terminal import bold, dim, green, red, say, show, table_wi
 from orchestrator.engine.record import Record
 from orchestrator.results.export import to_json
 from orchestrator.results.leaderboard import Trial, comparable, rank
+from orchestrator.results.points import Point, best_of, points
 from orchestrator.results.read import Overview, best_record, overview, trials, where
-from orchestrator.results.table import trials_table
+from orchestrator.results.table import Table, trials_table
 from orchestrator.results.words import count, duration, money, number, printable
 from orchestrator.storage.layout import Home, RunKeys
 
@@ -26,15 +27,23 @@ def read(home: Home, run: str) -> tuple[Overview, list[Trial]]:
         return seen, rank(trials(record, seen), seen.metric, maximize=seen.maximize)
 
 
+def rows_of(seen: Overview, ranked: Sequence[Trial], *, each: bool = False) -> list[Trial]:
+    """What a table of the run ranks: its trials, or its points where they were repeated."""
+    if each or not seen.repeats:
+        return list(ranked)
+    return rank(points(ranked, seen.repeats, seen.metric), seen.metric, maximize=seen.maximize)
+
+
 def summary(seen: Overview, ranked: Sequence[Trial]) -> str:
     """The one JSON object at the end of ``run --json``."""
-    first = ranked[0] if ranked and comparable(ranked[0], seen.metric) is not None else None
+    rows = rows_of(seen, ranked)
+    first = rows[0] if rows and comparable(rows[0], seen.metric) is not None else None
     return to_json(
         {
             "run": seen.run,
             "status": seen.status,
             "trials": seen.trial_counts(),
-            "best": best_record(first, seen.metric),
+            "best": best_record(first, seen.metric, maximize=seen.maximize),
             "cost": seen.cost,
             "seconds": seen.seconds,
         }
@@ -43,12 +52,13 @@ def summary(seen: Overview, ranked: Sequence[Trial]) -> str:
 
 def show_end(seen: Overview, ranked: Sequence[Trial]) -> None:
     """For a person: results on stdout; the verdict and where to look further on stderr."""
-    good = [trial for trial in ranked if trial.state in ("succeeded", "pruned")]
+    good = [row for row in rows_of(seen, ranked) if row.state in ("succeeded", "pruned")]
     if good:
         show()
         show_table(good[:TOP], seen.metric)
         if len(good) > TOP:
-            show(dim(f"and {count(len(good) - TOP, 'more trial', 'more trials')}"))
+            noun = "more point" if isinstance(good[0], Point) else "more trial"
+            show(dim(f"and {count(len(good) - TOP, noun)}"))
     if good and comparable(good[0], seen.metric) is not None:
         show_best(seen, good[0])
     show_failures(seen, [trial for trial in ranked if trial.state == "failed"])
@@ -57,11 +67,14 @@ def show_end(seen: Overview, ranked: Sequence[Trial]) -> None:
     if seen.status in ("cancelled", "interrupted", "abandoned", "over-budget", "timed-out", "broken"):
         say(dim(f"Go on:  orchestrate resume {seen.run}"))
     if len(good) > TOP:
-        say(dim(f"All trials:  orchestrate results {seen.run}"))
+        say(dim(f"All of them:  orchestrate results {seen.run}"))
 
 
 def show_table(ranked: Sequence[Trial], metric: str | None, labels: Sequence[str] | None = None) -> None:
-    table = trials_table(ranked, metric, table_width(), labels=labels)
+    show_lines(trials_table(ranked, metric, table_width(), labels=labels))
+
+
+def show_lines(table: Table) -> None:
     header, *rows = table.lines()
     show(bold(header))
     for row in rows:
@@ -70,12 +83,19 @@ def show_table(ranked: Sequence[Trial], metric: str | None, labels: Sequence[str
         show(dim(f"not shown here: {', '.join(table.left_out)}"))
 
 
-def show_best(seen: Overview, first: Trial) -> None:
-    """Where everything of the best trial lies."""
+def show_best(seen: Overview, best: Trial) -> None:
+    """Where everything of the best trial lies; of the best point, that of its best trial."""
     keys = RunKeys(seen.run)
     assert seen.metric is not None
     show()
-    show(f"{bold('best')}  trial {first.trial}, {seen.metric} {number(first.metrics[seen.metric])}")
+    value, first = number(best.metrics[seen.metric]), best
+    if isinstance(best, Point):
+        first = best_of(best, seen.metric, maximize=seen.maximize)
+        spread = f" ± {number(best.deviations[seen.metric])}" if seen.metric in best.deviations else ""
+        show(f"{bold('best')}  point {best.trial}, {seen.metric} {value}{spread} over {count(best.n, 'trial')}")
+        show(f"  trial {first.trial} is its best, {seen.metric} {number(first.metrics[seen.metric])}")
+    else:
+        show(f"{bold('best')}  trial {first.trial}, {seen.metric} {value}")
     if first.outputs:
         show(f"  files    {where(seen.store, keys.outputs(first.trial, first.attempts))}/")
     show(f"  metrics  {where(seen.store, keys.metrics(first.trial, first.attempts))}")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from orchestrator.cli.app import App, Command, pass_app, run_argument
-from orchestrator.cli.ending import read, show_best, show_table, verdict
+from orchestrator.cli.app import App, Command, complete_run, pass_app
+from orchestrator.cli.ending import read, rows_of, show_best, show_lines, show_table, verdict
+from orchestrator.cli.output import FORMATS, target, write
+from orchestrator.cli.selection import Selection
 from orchestrator.cli.terminal import dim, say, show
 from orchestrator.engine.runs import find
-from orchestrator.errors import UsageError
-from orchestrator.results.export import to_csv, to_json, to_record
-from orchestrator.results.leaderboard import Trial, comparable, sort, sortable
+from orchestrator.results.fields import Field
+from orchestrator.results.leaderboard import Trial, comparable
+from orchestrator.results.points import Point
+from orchestrator.results.read import Overview
 from orchestrator.results.words import count
 
 # How many trials a terminal is shown unless asked for more.
@@ -20,56 +25,87 @@ SHOWN = 50
 
 
 @click.command("results", cls=Command)
-@run_argument
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@click.option("--columns", metavar="A,B", help="Show these columns only, such as trial,lr,'val_*'.")
+@click.option(
+    "--where", "condition", metavar="EXPR", help="Keep those it holds for: 'lr < 0.1 and state == succeeded'."
+)
 @click.option(
     "--sort",
     "by",
     metavar="M",
     help="Order by a metric, a parameter, trial or seconds, smallest first; M:max for largest first.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print all trials as CSV.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a trial.")
+@click.option("--format", "wanted", type=click.Choice(FORMATS), help="How to print them; default: table.")
+@click.option("--csv", "as_csv", is_flag=True, help="The same as --format csv.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a trial; of several runs one of all.")
+@click.option(
+    "--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this .csv, .jsonl or .parquet file."
+)
+@click.option("--each", is_flag=True, help="Show every trial by itself where points were repeated.")
 @click.option("--all", "everything", is_flag=True, help=f"Show more than {SHOWN} trials on a terminal.")
+@click.option("--optuna", "study", metavar="FILE", help="Write an Optuna study: an SQLite file, or a storage's URL.")
 @pass_app
-def command(app: App, run: str, by: str | None, as_csv: bool, as_json: bool, everything: bool) -> int:
-    """Print the trials of RUN, the best first and the failed ones last, while it runs too."""
-    if as_csv and as_json:
-        raise click.UsageError("--csv and --json cannot both be had.")
-    run = find(app.home, run)
-    seen, ranked = read(app.home, run)
-    if by is not None and by != seen.metric:
-        ranked = _sorted(ranked, by)
-    if as_csv:
-        to_csv(ranked, sys.stdout)
+def command(
+    app: App,
+    runs: tuple[str, ...],
+    columns: str | None,
+    condition: str | None,
+    by: str | None,
+    wanted: str | None,
+    as_csv: bool,
+    as_json: bool,
+    file: Path | None,
+    each: bool,
+    everything: bool,
+    study: str | None,
+) -> int:
+    """Print the trials of RUN, the best first and the failed ones last, while it runs too.
+
+    Where the sweep repeats its points, each point is shown once, with mean and deviation. Several RUNs are compared:
+    their best trials, what was different, and their trials in one table.
+    """
+    found = list(dict.fromkeys(find(app.home, run) for run in runs))
+    into = target(wanted, as_csv, as_json, file)
+    if study is not None:
+        from orchestrator.cli.optuna_study import export
+
+        return export(app, found, study)
+    wish = Selection(columns, condition, by, each, everything)
+    if len(found) > 1:
+        from orchestrator.cli.comparison import compare
+
+        return compare(app, found, wish, into)
+    seen, ranked = read(app.home, found[0])
+    rows = rows_of(seen, ranked, each=each)
+    listed, shown = wish.rows(rows, seen.metric), wish.fields(rows)
+    if into.format != "table":
+        write(into, listed, shown)
         return 0
-    if as_json:
-        for trial in ranked:
-            show(to_json(to_record(trial)))
+    if not rows:
+        say(f"{seen.run} has no trials yet.")
         return 0
-    if not ranked:
-        say(f"{run} has no trials yet.")
-        return 0
-    shown = ranked if everything or not sys.stdout.isatty() else ranked[:SHOWN]
-    show_table(shown, seen.metric)
-    if len(shown) < len(ranked):
-        show(dim(f"and {count(len(ranked) - len(shown), 'more trial', 'more trials')} (--all)"))
-    first = next((trial for trial in ranked if comparable(trial, seen.metric) is not None), None)
-    if by is None and first is not None:
-        show_best(seen, first)
+    _show(seen, listed, shown, len(rows), everything)
+    plain = wish == Selection(each=each, everything=everything)
+    if plain and comparable(rows[0], seen.metric) is not None:
+        show_best(seen, rows[0])
     say()
     say(verdict(seen))
     return 0
 
 
-def _sorted(trials: list[Trial], by: str) -> list[Trial]:
-    name, _, direction = by.rpartition(":") if by.endswith((":min", ":max")) else (by, "", "min")
-    try:
-        return sort(trials, name, descending=direction == "max")
-    except KeyError:
-        from orchestrator.spec.problems import did_you_mean
+def _show(seen: Overview, listed: Sequence[Trial], columns: Sequence[Field] | None, of: int, everything: bool) -> None:
+    if not listed:
+        say(f"None of the {count(of, 'row')} of {seen.run} matches.")
+        return
+    shown = listed if everything or not sys.stdout.isatty() else listed[:SHOWN]
+    if columns is None:
+        show_table(shown, seen.metric)
+    else:
+        from orchestrator.results.table import chosen_table
 
-        names = sortable(trials)
-        hint = did_you_mean(name, names) or f"there are: {', '.join(names)}"
-        raise UsageError(
-            f"--sort: no trial has a metric or parameter '{name}'.", remedy=f"{hint[0].upper()}{hint[1:]}"
-        ) from None
+        show_lines(chosen_table(shown, columns))
+    if len(shown) < len(listed):
+        more = len(listed) - len(shown)
+        noun = "more point" if isinstance(listed[0], Point) else "more trial"
+        show(dim(f"and {count(more, noun)} (--all)"))

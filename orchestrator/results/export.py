@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO
 
+from orchestrator.results.fields import Field, fields
 from orchestrator.results.leaderboard import Trial
-
-_FIRST = ("trial", "state")
-_LAST = ("attempts", "seconds", "reason")
+from orchestrator.results.points import Point
 
 
 def strict(value: Any) -> Any:
@@ -26,7 +25,18 @@ def strict(value: Any) -> Any:
 
 
 def to_record(trial: Trial) -> dict[str, Any]:
-    """What ``results --json`` shows of a trial, numbers as they are."""
+    """What ``results --json`` shows of a trial or of a point, numbers as they are."""
+    if isinstance(trial, Point):
+        return {
+            "point": trial.trial,
+            "trials": [one.trial for one in trial.trials],
+            "state": trial.state,
+            "params": dict(trial.params),
+            "metrics": dict(trial.metrics),
+            "deviations": dict(trial.deviations),
+            "n": trial.n,
+            "seconds": trial.seconds,
+        }
     return {
         "trial": trial.trial,
         "state": trial.state,
@@ -43,40 +53,22 @@ def to_json(value: Any) -> str:
     return json.dumps(strict(value), allow_nan=False)
 
 
-def to_csv(trials: Sequence[Trial], file: TextIO) -> None:
-    """A header and one line a trial: number, state, parameters, metrics, then the rest.
+def to_csv(trials: Sequence[Trial], file: TextIO, columns: Sequence[Field] | None = None) -> None:
+    """A header and one line a trial, with these columns, by default all.
 
-    A parameter is called ``param.NAME`` and a metric ``metric.NAME`` where another column has the name already.
-    Texts stand as they are, other parameters as JSON; a number that is not finite is ``nan``, ``inf`` or ``-inf``.
+    Texts stand as they are, lists, booleans and null as JSON; a number that is not finite is ``nan``, ``inf`` or
+    ``-inf``; what a trial lacks is empty.
     """
-    params = _names(trial.params for trial in trials)
-    metrics = _names(trial.metrics for trial in trials)
-    taken = {*_FIRST, *_LAST}
-    param_columns = [f"param.{name}" if name in taken else name for name in params]
-    taken |= set(param_columns)
-    metric_columns = [f"metric.{name}" if name in taken else name for name in metrics]
+    shown = fields(trials) if columns is None else columns
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*_FIRST, *param_columns, *metric_columns, *_LAST])
+    writer.writerow([column.name for column in shown])
     for trial in trials:
-        writer.writerow(
-            [
-                trial.trial,
-                trial.state,
-                *(_field(trial.params[name]) if name in trial.params else "" for name in params),
-                *(trial.metrics.get(name, "") for name in metrics),
-                trial.attempts,
-                "" if trial.seconds is None else trial.seconds,
-                trial.reason,
-            ]
-        )
+        writer.writerow([_cell(trial, column) for column in shown])
 
 
-def _names(mappings: Iterable[Any]) -> list[str]:
-    names: dict[str, None] = {}
-    for mapping in mappings:
-        names |= dict.fromkeys(mapping)
-    return list(names)
-
-
-def _field(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _cell(trial: Trial, column: Field) -> Any:
+    value = column.of(trial)
+    if value is None:
+        # A parameter may have been given as null; everything else is not there.
+        return "null" if column.source == "param" and column.key in trial.params else ""
+    return value if isinstance(value, str | float) else json.dumps(value, ensure_ascii=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ class Trial:
     """One trial of a run.
 
     ``metrics`` holds the last value of each, ``attempts`` counts the tries so far, ``seconds`` is the time that the
-    last one ran, ``outputs`` are the absolute paths or URLs of the files that it kept.
+    last one ran, ``outputs`` are the absolute paths or URLs of the files that it kept, ``run`` the id of its run.
     """
 
     trial: int
@@ -29,6 +29,7 @@ class Trial:
     seconds: float | None = None
     outputs: tuple[str, ...] = ()
     reason: str = ""
+    run: str = ""
 
 
 def comparable(trial: Trial, metric: str | None) -> float | None:
@@ -61,39 +62,22 @@ def best(trials: Iterable[Trial], metric: str | None, *, maximize: bool = True) 
     return first if first is not None and comparable(first, metric) is not None else None
 
 
-def sort(trials: Iterable[Trial], name: str, *, descending: bool = False) -> list[Trial]:
-    """By a metric, a parameter, ``trial``, ``state``, ``attempts`` or ``seconds``: numbers, then texts, then nothing.
+def sort(trials: Iterable[Trial], of: Callable[[Trial], Any], *, descending: bool = False) -> list[Trial]:
+    """By a value of each trial: numbers first, then texts, then those without a value.  Equals stay in order of number.
 
-    Raises KeyError where no trial has anything of this name.
+    Anything that is neither a number nor a text is sorted as the text that Python writes for it.
     """
-    listed = sorted(trials, key=lambda trial: trial.trial)
-    values = [_named(trial, name) for trial in listed]
-    if listed and all(value is None for value in values) and name not in sortable(listed):
-        raise KeyError(name)
-    numbers = [(value, trial) for value, trial in zip(values, listed, strict=True) if _is_number(value)]
-    texts = [
-        (str(value), t) for value, t in zip(values, listed, strict=True) if value is not None and not _is_number(value)
-    ]
-    nothing = [trial for value, trial in zip(values, listed, strict=True) if value is None]
+    numbers: list[tuple[float, Trial]] = []
+    texts: list[tuple[str, Trial]] = []
+    nothing: list[Trial] = []
+    for trial in sorted(trials, key=lambda trial: trial.trial):
+        value = of(trial)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            nothing.append(trial)
+        elif isinstance(value, int | float):
+            numbers.append((value, trial))
+        else:
+            texts.append((str(value), trial))
     numbers.sort(key=lambda pair: pair[0], reverse=descending)
     texts.sort(key=lambda pair: pair[0], reverse=descending)
-    return [trial for _, trial in numbers] + [trial for _, trial in texts] + nothing
-
-
-def sortable(trials: Iterable[Trial]) -> list[str]:
-    """Every name that :func:`sort` takes for these trials."""
-    names = dict.fromkeys(("trial", "state", "attempts", "seconds"))
-    for trial in trials:
-        names |= dict.fromkeys(trial.metrics) | dict.fromkeys(trial.params)
-    return list(names)
-
-
-def _named(trial: Trial, name: str) -> Any:
-    if name in ("trial", "state", "attempts", "seconds"):
-        return getattr(trial, name)
-    found = trial.metrics.get(name, trial.params.get(name))
-    return None if isinstance(found, float) and math.isnan(found) else found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return [*(trial for _, trial in numbers), *(trial for _, trial in texts), *nothing]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.engine.record import Record, TrialRow
 from orchestrator.engine.runs import alive, state_of
 from orchestrator.results.leaderboard import Trial
+from orchestrator.results.points import Point, best_of, repeats
 from orchestrator.storage.layout import Home, RunKeys
 
 TERMINAL = frozenset({"succeeded", "failed", "pruned"})
@@ -19,7 +20,8 @@ TERMINAL = frozenset({"succeeded", "failed", "pruned"})
 class Overview:
     """A run at a glance.  Times in Unix seconds, ``seconds`` in seconds, ``cost`` in US$.
 
-    ``total`` is None while only running shows how many trials there are.
+    ``total`` is None while only running shows how many trials there are.  ``repeats`` are the parameters that number
+    the trials of a point, with their sizes; empty where every point is one trial.
     """
 
     run: str
@@ -37,6 +39,7 @@ class Overview:
     maximize: bool
     cost: float
     store: str
+    repeats: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -95,6 +98,7 @@ def overview(home: Home, run: str, record: Record | None = None, *, now: float |
         maximize=facts.get("goal") != "minimize",
         cost=facts.get("cost", 0.0),
         store=facts["store"],
+        repeats=repeats(facts["spec"]),
     )
 
 
@@ -114,7 +118,7 @@ def to_trial(row: TrialRow, seen: Overview) -> Trial:
             state = "pending"
     place = where(seen.store, RunKeys(seen.run).outputs(row.trial, row.attempt))
     outputs = tuple(f"{place}/{path}" for path in row.outputs)
-    return Trial(row.trial, state, row.params, row.metrics, row.attempt, row.seconds, outputs, row.reason)
+    return Trial(row.trial, state, row.params, row.metrics, row.attempt, row.seconds, outputs, row.reason, seen.run)
 
 
 def where(store: str, key: str) -> str:
@@ -126,8 +130,13 @@ def where(store: str, key: str) -> str:
     return f"{store.rstrip('/')}/{key}"
 
 
-def best_record(found: Trial | None, metric: str | None) -> dict[str, Any] | None:
-    """The best trial as in ``run --json``."""
+def best_record(found: Trial | None, metric: str | None, *, maximize: bool = True) -> dict[str, Any] | None:
+    """The best trial as in ``run --json``; of a point, its best trial and the mean that ranks it."""
     if found is None or metric is None:
         return None
-    return {"trial": found.trial, "params": dict(found.params), "value": found.metrics[metric]}
+    value = found.metrics[metric]
+    if not isinstance(found, Point):
+        return {"trial": found.trial, "params": dict(found.params), "value": value}
+    first = best_of(found, metric, maximize=maximize)
+    spread = {"deviation": found.deviations.get(metric), "n": found.n}
+    return {"trial": first.trial, "params": dict(found.params), "value": value, "point": found.trial, **spread}

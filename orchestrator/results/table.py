@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.results.fields import Field
 from orchestrator.results.leaderboard import Trial
+from orchestrator.results.points import Point
 from orchestrator.results.words import duration, numbers, shortened, value, width
 
 GAP = 2
@@ -68,25 +70,62 @@ def fit(columns: Iterable[Column], columns_of_terminal: int | None) -> Table:
 
 
 def trials_table(
-    trials: Sequence[Trial], metric: str | None, wide: int | None, *, labels: Sequence[str] | None = None
+    trials: Sequence[Trial],
+    metric: str | None,
+    wide: int | None,
+    *,
+    labels: Sequence[str] | None = None,
+    labelled: str = "sweep",
 ) -> Table:
     """A row a trial, in the order given: its number, how it ended where that differs, the values, what was varied.
 
-    Parameters that are the same for all are left out.  ``labels`` names each row's sweep where there are several.
+    Parameters that are the same for all are left out.  ``labels`` names each row's sweep where there are
+    several, under the header ``labelled``.  A
+    point shows its mean, its deviation and how many trials they are of.
     """
-    columns = [Column("trial", [str(trial.trial) for trial in trials], right=True)]
+    grouped = any(isinstance(trial, Point) for trial in trials)
+    columns = [Column("point" if grouped else "trial", [str(trial.trial) for trial in trials], right=True)]
     if labels is not None:
-        columns.insert(0, Column("sweep", list(labels)))
+        columns.insert(0, Column(labelled, list(labels)))
     if any(trial.state != "succeeded" for trial in trials):
         columns.append(Column("state", [trial.state for trial in trials]))
     metrics = dict.fromkeys([metric] if metric is not None else [])
     for trial in trials:
         metrics |= dict.fromkeys(trial.metrics)
     columns += [_metric_column(trials, name, name == metric) for name in metrics if name == metric]
+    if grouped:
+        if metric is not None:
+            columns.append(Column("±", [_spread(trial, metric) for trial in trials], right=True))
+        columns.append(Column("n", [_count(trial) for trial in trials], right=True))
     columns.append(Column("time", ["" if t.seconds is None else duration(t.seconds) for t in trials], right=True))
     columns += [_param_column(trials, name) for name in varied(trials)]
     columns += [_metric_column(trials, name, False) for name in metrics if name != metric]
     return fit(columns, wide)
+
+
+def chosen_table(rows: Sequence[Trial], columns: Sequence[Field]) -> Table:
+    """Exactly these columns, however narrow the terminal is."""
+    shown = [_chosen_column(field.name, [field.of(row) for row in rows]) for field in columns]
+    return Table(shown, ())
+
+
+def _chosen_column(name: str, values: Sequence[Any]) -> Column:
+    if all(one is None or (isinstance(one, int | float) and not isinstance(one, bool)) for one in values):
+        return Column(name, numbers(values), right=True)
+    return Column(name, ["" if one is None else shortened(value(one)) for one in values])
+
+
+def _spread(row: Trial, metric: str) -> str:
+    """Two digits: more of a deviation of few values mean nothing."""
+    deviation = row.deviations.get(metric) if isinstance(row, Point) else None
+    return "" if deviation is None else f"{deviation:.2g}"
+
+
+def _count(row: Trial) -> str:
+    """``3``, or ``2 of 3`` where some of the point's trials have nothing that counts."""
+    if not isinstance(row, Point):
+        return "1"
+    return str(row.n) if row.n == len(row.trials) else f"{row.n} of {len(row.trials)}"
 
 
 def varied(trials: Sequence[Trial]) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.results.leaderboard import Trial, best, comparable, rank, sort, sortable
+from orchestrator.results.leaderboard import Trial, best, comparable, rank, sort
 
 STATES = ("succeeded", "failed", "pruned", "running", "submitted", "pending", "cancelled")
 
@@ -69,17 +68,15 @@ def test_ranking_keeps_every_trial_and_never_puts_a_worse_value_before_a_better(
     assert failed == sorted(failed)
 
 
-def test_sorting_takes_metrics_parameters_and_times() -> None:
+def test_sorting_puts_numbers_before_texts_and_what_has_no_value_last() -> None:
     trials = [
         Trial(0, "succeeded", {"lr": 0.1, "opt": "sgd"}, {"acc": 0.5}, seconds=3.0),
         Trial(1, "succeeded", {"lr": 1e-3, "opt": "adam"}, {"acc": math.nan}, seconds=1.0),
         Trial(2, "failed", {"lr": 0.01, "opt": 7}, {}),
     ]
-    assert numbers(sort(trials, "lr")) == [1, 2, 0]
-    assert numbers(sort(trials, "lr", descending=True)) == [0, 2, 1]
-    assert numbers(sort(trials, "seconds")) == [1, 0, 2]  # nothing comes last
-    assert numbers(sort(trials, "acc")) == [0, 1, 2]  # neither NaN nor nothing is a number to compare
-    assert numbers(sort(trials, "opt")) == [2, 1, 0]  # numbers, then texts
-    with pytest.raises(KeyError):
-        sort(trials, "loss")
-    assert sortable(trials) == ["trial", "state", "attempts", "seconds", "acc", "lr", "opt"]
+    assert numbers(sort(trials, lambda one: one.params["lr"])) == [1, 2, 0]
+    assert numbers(sort(trials, lambda one: one.params["lr"], descending=True)) == [0, 2, 1]
+    assert numbers(sort(trials, lambda one: one.seconds)) == [1, 0, 2]
+    assert numbers(sort(trials, lambda one: one.metrics.get("acc"))) == [0, 1, 2]  # NaN is no number to compare
+    assert numbers(sort(trials, lambda one: one.params["opt"])) == [2, 1, 0]
+    assert numbers(sort(trials, lambda one: None)) == [0, 1, 2]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from orchestrator.errors import MachineError, UsageError
 
-# Emulated seconds that a node takes to come, and between two evaluations of a pool's formula: a person waits here.
-BOOT_SECONDS, AUTOSCALE_SECONDS = 0.5, 10.0
+# Emulated seconds that a node takes to come, between two evaluations of a pool's formula, and between two of the
+# samples that it reads: a person waits here.
+BOOT_SECONDS, AUTOSCALE_SECONDS, SAMPLE_SECONDS = 0.5, 10.0, 5.0
 
 
 @contextlib.contextmanager
@@ -59,7 +60,9 @@ def _azure(folder: Path | None) -> Iterator[Mapping[str, str]]:
     from orchestrator.emulators.childserver import ServerFailed
 
     storage = Azurite(folder / "blobs" if folder else None)
-    batch = AzureBatchEmulator(boot_seconds=BOOT_SECONDS, autoscale_seconds=AUTOSCALE_SECONDS)
+    batch = AzureBatchEmulator(
+        boot_seconds=BOOT_SECONDS, autoscale_seconds=AUTOSCALE_SECONDS, sample_seconds=SAMPLE_SECONDS
+    )
     with contextlib.ExitStack() as started:
         if folder is not None:
             started.enter_context(_alone(folder))

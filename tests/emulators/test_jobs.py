@@ -318,6 +318,22 @@ def test_jobs_of_higher_priority_and_parallel_limits_are_heeded(bench: Workbench
     )
 
 
+def test_tasks_that_may_be_preempted_make_room_for_a_job_of_higher_priority(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=3)
+    soft, firm = bench.job(pool_id, priority=-5, allow_task_preemption=True), bench.job(pool_id, priority=-5)
+    soft_ids = [bench.task(soft, "sleep 60") for _ in range(2)]
+    firm_id = bench.task(firm, "sleep 60")
+    for job_id, task_id in [*((soft, task_id) for task_id in soft_ids), (firm, firm_id)]:
+        bench.until(job_id, task_id, "running")
+    urgent = bench.job(pool_id, priority=5)
+    bench.run(urgent, "true", required_slots=2)
+    assert bench.client.get_task(firm, firm_id).state == "running"
+    tasks = [bench.until(soft, task_id, "running") for task_id in soft_ids]
+    assert [task.execution_info.retry_count for task in tasks] == [0, 0]
+    started = bench.client.get_task(urgent, next(iter(bench.client.list_tasks(urgent))).id).execution_info.start_time
+    assert all(task.execution_info.start_time > started for task in tasks), "they were put back, and began again"
+
+
 @pytest.mark.parametrize(("fill", "used"), [("spread", 2), ("pack", 1)])
 def test_tasks_are_spread_over_nodes_or_packed_onto_them(bench: Workbench, fill: str, used: int) -> None:
     policy = models.BatchTaskSchedulingPolicy(node_fill_type=fill)

@@ -306,3 +306,14 @@ def test_usage_grows_with_the_cores_and_the_time(own_bench: Any) -> None:
     (usage,) = bench.client.list_pool_usage_metrics(filter=f"poolId eq '{pool_id}'")
     assert usage.total_core_hours == pytest.approx(4.0, rel=0.05)
     assert usage.vm_size == "standard_d2s_v3"
+
+
+def test_nodes_that_do_not_come_within_the_resize_timeout_are_given_up(own_bench: Any) -> None:
+    bench: Workbench = own_bench(allocation_seconds=1000)
+    pool_id = bench.pool(2, wait=False, resize_timeout=timedelta(minutes=5))
+    bench.emulator.control.advance(299)
+    assert bench.client.get_pool(pool_id).allocation_state == "resizing"
+    bench.emulator.control.advance(2)
+    pool = bench.client.get_pool(pool_id)
+    assert (pool.allocation_state, pool.current_dedicated_nodes, pool.target_dedicated_nodes) == ("steady", 0, 2)
+    assert [error.code for error in pool.resize_errors] == ["AllocationTimedOut"]

@@ -246,3 +246,12 @@ def test_a_body_of_another_type_is_refused(bench: Workbench) -> None:
     with pytest.raises(HttpResponseError) as caught:
         bench.client.create_job(b"not json", content_type="application/json")
     assert caught.value.model.code == "InvalidRequestBody"
+
+
+def test_every_answer_has_the_emulated_date(own_bench: Any) -> None:
+    bench: Workbench = own_bench(clock=datetime(2030, 1, 1, tzinfo=UTC))
+    told: list[str] = []
+    list(
+        bench.client.list_pools(raw_response_hook=lambda response: told.append(response.http_response.headers["Date"]))
+    )
+    assert [date[:16] for date in told] == ["Tue, 01 Jan 2030"]

@@ -8,7 +8,7 @@ from .capacity import MESSAGES, resize_error
 from .clock import Timer
 from .errors import BatchFault, invalid_property
 from .protocol import Json
-from .timefmt import MINUTE, Micros, duration, iso, parse_duration
+from .timefmt import MINUTE, SECOND, Micros, duration, iso, parse_duration
 
 if TYPE_CHECKING:
     from .nodes import Node
@@ -46,6 +46,7 @@ class Allocation:
         self.target_low_priority = 0
         self.errors: list[Json] = []
         self._growing: Timer | None = None
+        self._patience: Timer | None = None
 
     def require_steady(self) -> None:
         if self.state != "steady":
@@ -67,6 +68,7 @@ class Allocation:
             wait = self._pool.account.settings.allocation
             if wait > 0:
                 self._growing = self._pool.account.clock.after(wait, self._grow)
+                self._patience = self._pool.account.clock.after(self.timeout / SECOND, self._give_up)
                 return
             self._grow()
         self.check_done()
@@ -111,9 +113,16 @@ class Allocation:
         self._enter("steady")
 
     def _cancel_growth(self) -> None:
-        if self._growing is not None:
-            self._growing.cancel()
-            self._growing = None
+        for timer in (self._growing, self._patience):
+            if timer is not None:
+                timer.cancel()
+        self._growing = self._patience = None
+
+    def _give_up(self) -> None:
+        """The nodes have not come within the resize timeout."""
+        self._cancel_growth()
+        self.errors.append(resize_error("AllocationTimedOut", MESSAGES["AllocationTimedOut"]))
+        self.check_done()
 
     def _present(self, dedicated: bool) -> list[Node]:
         return [node for node in self._pool.nodes.values() if node.dedicated == dedicated and not node.leaving]
@@ -127,7 +136,7 @@ class Allocation:
         return sorted(nodes, key=lambda node: (order.get(node.state, 0), len(node.attempts), -node.number))
 
     def _grow(self) -> None:
-        self._growing = None
+        self._cancel_growth()
         if self._pool.state == "deleting":
             return
         for dedicated in (True, False):

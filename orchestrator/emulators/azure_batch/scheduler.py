@@ -32,20 +32,60 @@ class Scheduler:
         self._kicked.discard(pool)
         if pool.state == "deleting":
             return
-        nodes = [node for node in pool.nodes.values() if node.accepts_tasks and node.free_slots > 0]
-        if not nodes:
-            return
         by_priority: dict[int, list[Job]] = {}
         for job in self._account.jobs_on(pool):
             if job.state == "active":
                 by_priority.setdefault(job.priority, []).append(job)
+        nodes = [node for node in pool.nodes.values() if node.accepts_tasks and node.free_slots > 0]
         for priority in sorted(by_priority, reverse=True):
+            if not nodes:
+                break
             jobs = by_priority[priority]
             if pool.job_order == "creationtime":
                 for job in sorted(jobs, key=lambda one: one.created):
                     self._serve([job], nodes)
             else:
                 self._serve(jobs, nodes)
+
+        if len(by_priority) > 1:
+            self._make_room(pool, by_priority)
+
+    def _make_room(self, pool: Pool, by_priority: dict[int, list[Job]]) -> None:
+        """Put tasks back that may be preempted, where a task of a higher priority waits: room for one at a time."""
+        for priority in sorted(by_priority, reverse=True):
+            for job in by_priority[priority]:
+                heads = job.queue.heads()
+                if not heads or 0 <= job.max_parallel <= job.index.counts.running or heads[0][0][1]:
+                    continue
+                self._preempt_for(heads[0][1], [node for node in pool.nodes.values() if node.accepts_tasks], priority)
+                return
+
+    def _preempt_for(self, waiting: Task, nodes: list[Node], priority: int) -> None:
+        best: tuple[int, int, list[Task]] | None = None
+        for node in nodes:
+            room = node.free_slots
+            room += sum(attempt.slots for attempt in node.attempts if attempt.task.attempt is not attempt)
+            if room >= waiting.slots:
+                return  # What is dying there makes room enough.
+            chosen: list[Task] = []
+            weaker = [
+                attempt.task
+                for attempt in node.attempts
+                if attempt.task.attempt is attempt
+                and attempt.task.job.priority < priority
+                and attempt.task.job.spec.get("allowTaskPreemption")
+            ]
+            for task in sorted(weaker, key=lambda task: task.job.priority):
+                if room >= waiting.slots:
+                    break
+                chosen.append(task)
+                room += task.slots
+            if room >= waiting.slots and chosen:
+                rank = (max(task.job.priority for task in chosen), len(chosen))
+                if best is None or rank < best[:2]:
+                    best = (*rank, chosen)
+        for task in best[2] if best is not None else ():
+            self._account.tasks.requeue(task, by_user=False)
 
     def _serve(self, jobs: list[Job], nodes: list[Node]) -> None:
         """Give the jobs a task each in turn, as long as any of them can have one."""

@@ -19,6 +19,7 @@ from .httpserver import Drop, HttpRequest
 from .protocol import Call, Json, Reply, json_reply
 from .routing import Route, find, perform
 from .sharedkey import check_signature
+from .timefmt import http_date
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class BatchServer:
 
     def _finish(self, call: Call, reply: Reply, request_id: str | None) -> Reply:
         reply.headers["request-id"] = request_id or new_request_id()
+        reply.headers["Date"] = http_date(self._account.clock.now())
         reply.headers["DataServiceVersion"] = "3.0"
         reply.headers["Server"] = "Microsoft-HTTPAPI/2.0"
         given = call.headers.get("client-request-id")

@@ -34,8 +34,9 @@ def _listed(batch: Batch, kind: str, listing: Any) -> Iterator[Owned]:
             known = tags(thing.metadata)
             if known.get(OWNER) is None or str(getattr(thing.state, "value", thing.state)) == "deleting":
                 continue
-            lease = known.get(LEASE)
-            yield Owned(kind, thing.id, known.get(RUN), float(lease) if lease else None, batch.settings.account)
+            # Leases are written by the service's clock, which may be before ours.
+            lease = float(known[LEASE]) - batch.ahead if LEASE in known else None
+            yield Owned(kind, thing.id, known.get(RUN), lease, batch.settings.account)
 
 
 def delete(batch: Batch, kind: str, name: str) -> None:

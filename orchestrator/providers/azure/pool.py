@@ -96,7 +96,7 @@ class Pool:
             if code_of(error) != "PoolExists":
                 raise
             self._take_over()
-        self._create_job(request.job_body(wanted, self._now(), store_url))
+        self._create_job(request.job_body(there, self._now() + ahead, store_url))
 
     def _image(self, wanted: PoolRequest) -> request.Image:
         images = [

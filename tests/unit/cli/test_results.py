@@ -237,7 +237,7 @@ def test_a_run_can_be_written_as_an_optuna_study(make_run: Make, orchestrate: Or
     for trial, value in enumerate((0.5, 0.75)):
         made.trial(trial, params={"lr": 0.1 * (trial + 1)}, acc=value)
         made.record.add_metrics(
-            [(trial, 1, MetricSeen(f"t{trial:06d}-a1", "acc", step / 10, 1.0, step)) for step in (1, 2)]
+            [(trial, 1, MetricSeen(f"t{trial:06d}-a1", "acc", step / 10, step, step)) for step in (1.0, 2.0)]
         )
     made.trial(2, "failed", params={"lr": 0.3})
     made.end()

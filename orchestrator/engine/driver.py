@@ -266,7 +266,7 @@ class Driver:
                     events.append(seen)
         if changes.complete:
             events += [self._missing(*one, now) for one in in_flight if one not in named]
-        return events, metrics
+        return events, metrics + self._unheard(events, metrics)
 
     def _missing(self, trial: int, attempt: int, now: float) -> m.Event:
         """Its pool does not know it (any more); what it had finished lies in the store all the same."""
@@ -275,6 +275,39 @@ class Driver:
         if seen is None:
             return m.Tick(now)
         return m.TaskMissing(trial, attempt, now) if seen.ended == lost.ended else seen
+
+    def _unheard(
+        self, events: list[m.Event], metrics: list[tuple[int, int, MetricSeen]]
+    ) -> list[tuple[int, int, MetricSeen]]:
+        """What ended attempts had reported and nobody has told us: it reached the store when the driver was dead.
+
+        Early stopping must judge the same values, whoever has died.
+        """
+        unheard: list[tuple[int, int, MetricSeen]] = []
+        for event in events if self._stopper is not None and self._metric is not None else ():
+            if not isinstance(event, m.TaskSeen) or event.phase is not Phase.ENDED:
+                continue
+            trial, attempt = event.trial, event.attempt
+            summary = self._results.get((trial, attempt), {}).get("metrics", {}).get(self._metric)
+            heard = sum((trial, attempt, self._metric) == (one[0], one[1], one[2].metric) for one in metrics)
+            if summary and summary["count"] > heard + self._record.reports(trial, attempt, self._metric or ""):
+                unheard += self._stored_metrics(trial, attempt)
+        return unheard
+
+    def _stored_metrics(self, trial: int, attempt: int) -> list[tuple[int, int, MetricSeen]]:
+        key = self._keys.metrics(trial, attempt)
+        try:
+            text = retrying(lambda: self._store.get(key), self._clock).decode()
+        except ProviderError as error:
+            self.progress.note = str(error)
+            return []
+        name = task_name(trial, attempt)
+        return [
+            (trial, attempt, MetricSeen(name, metric, float(value), line["step"], line["at"]))
+            for line in map(json.loads, text.splitlines())
+            for metric, value in line.items()
+            if metric not in ("step", "at")
+        ]
 
     def _in_flight(self) -> list[tuple[int, int]]:
         return [(trial, live.attempt) for trial, live in self._machine.state.live.items() if live.in_flight]

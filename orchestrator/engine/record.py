@@ -397,6 +397,12 @@ class Record:
         for trial, attempt, name, at, step, value in self._db.execute(query, (metric,)):
             yield MetricRow(trial, attempt, name, at, step, float(value))
 
+    def reports(self, trial: int, attempt: int, metric: str) -> int:
+        """How many values an attempt has reported."""
+        query = "SELECT count(*) FROM metrics WHERE trial = ? AND attempt = ? AND metric = ?"
+        count: int = self._db.execute(query, (trial, attempt, metric)).fetchone()[0]
+        return count
+
     def last_metrics(self, trial: int) -> dict[str, float]:
         """What a trial reported last, for one that left no result."""
         return {row.metric: row.value for row in self.metrics(trial)}

@@ -611,6 +611,11 @@ def number_of(value: "Any") -> float:
     raise ValueError("not a number")
 
 
+def printed_number(text: "Optional[str]") -> float:
+    """A number in a sentence: what follows it is no part of it, as in `acc=0.93, loss=...`."""
+    return float((text or "").strip().rstrip(",;:)]}"))
+
+
 class Metrics(object):
     """Values from the program's reports and from patterns over its output; their summary and their file."""
 
@@ -685,14 +690,16 @@ class Metrics(object):
         rows = []  # type: List[Row]
         for name, pattern in self._patterns:
             for match in pattern.finditer(text):
-                found = match.group(1 if pattern.groups else 0)
+                groups = pattern.groupindex
                 try:
-                    # What follows a number in a sentence is no part of it: `acc=0.93, loss=...`.
-                    value = float((found or "").strip().rstrip(",;:)]}"))
+                    value = printed_number(match.group("value" if "value" in groups else 1 if pattern.groups else 0))
+                    step = printed_number(match.group("step")) if "step" in groups else None
+                    if step is not None and jsonable(step) != step:
+                        raise ValueError("not finite")
                 except ValueError:
                     self._bad(text)
                 else:
-                    rows.append((time.time(), None, {name: value}))
+                    rows.append((time.time(), step, {name: value}))
         return rows
 
     def _note(self, rows: "List[Row]") -> "List[Value]":

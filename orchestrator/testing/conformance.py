@@ -21,7 +21,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +249,14 @@ SCRIPTS: dict[str, str] = {
 }  # fmt: skip
 
 
+# A trial that starts from the checkpoint that the script "checkpoint" leaves.  Its own is of use to its second attempt.
+CHILD = len(SCRIPTS)
+CHILD_SCRIPT = (
+    'cat "$ORCHESTRATE_CHECKPOINT/step"; printf "and $ORCHESTRATE_ATTEMPT" >> "$ORCHESTRATE_CHECKPOINT/step"; '
+    '[ "$ORCHESTRATE_ATTEMPT" = 2 ]'
+)
+
+
 class ProviderSuite:
     """Subclass it and give a fixture ``bench``."""
 
@@ -402,11 +410,16 @@ class ProviderSuite:
 
     @classmethod
     def _second_acts(cls, story: Story) -> None:
-        """Everything is submitted again, which changes nothing, and the checkpoint's trial gets a second attempt."""
+        """Everything is submitted again, which changes nothing; the checkpoint's trial gets a second attempt, and then
+        a child.
+        """
         session, trial = story.session, story.trial("checkpoint")
         again = [cls.task(number, "touch out-again; exit 99") for number in list(story.trials.values())[:5]]
         story.again = session.submit(*again, cls.task(trial, SCRIPTS["checkpoint"], attempt=2))
         session.wait_for(Phase.ENDED, task_name(trial, 2))
+        for attempt in (1, 2):
+            session.submit(replace(cls.task(CHILD, CHILD_SCRIPT, attempt=attempt), parent=trial))
+            session.wait_for(Phase.ENDED, task_name(CHILD, attempt))
         session.look()
 
     # ------------------------------------------------------------------------------------------- submission
@@ -575,6 +588,11 @@ class ProviderSuite:
         assert story.stdout("checkpoint") == ""
         assert story.ended("checkpoint", attempt=2).cause is None
         assert story.stdout("checkpoint", attempt=2) == "1"
+
+    def test_a_trial_starts_from_the_checkpoint_of_its_parent_and_goes_on_from_its_own(self, story: Story) -> None:
+        assert story.session.whole_log(CHILD) == b"2"
+        assert story.session.ended(CHILD, 2).cause is None
+        assert story.session.whole_log(CHILD, attempt=2) == b"2and 1"
 
     # --------------------------------------------------------------------------------------- what it leaves
 

@@ -222,6 +222,14 @@ def test_patterns_find_numbers_in_the_output(tmp_path: Path) -> None:
     assert all(line.keys() >= {"at", "step"} for line in written)
 
 
+def test_a_pattern_finds_the_step_too(tmp_path: Path) -> None:
+    (tmp_path / "stdout.txt").write_text("epoch 1: err 0.5, late\nepoch 2: err 0.25\nepoch inf: err 0.1\n")
+    metrics = gathered(tmp_path, {"err": r"epoch (?P<step>\S+) err (?P<value>\S+)"})
+    written = lines(tmp_path / "metrics.jsonl")
+    assert [(line["step"], line["err"]) for line in written] == [(1.0, 0.5), (2.0, 0.25)]
+    assert metrics.unread == 1
+
+
 def test_bad_lines_of_reports_are_counted_and_the_good_are_kept(tmp_path: Path) -> None:
     (tmp_path / "reports.jsonl").write_text(
         "\n".join(

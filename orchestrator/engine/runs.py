@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,9 @@ from typing import Any
 from orchestrator.engine.lock import holder
 from orchestrator.errors import RunNotFound
 from orchestrator.storage.layout import Home
+
+# How long a driver may take to come to a run that has just been made, in seconds.
+STARTING = 20.0
 
 
 def find(home: Home, wanted: str) -> str:
@@ -70,8 +74,14 @@ def alive(home: Home, run: str) -> bool:
 
 
 def state_of(facts: dict[str, Any], driven: bool) -> str:
-    """The status for a reader: a run that is marked as running and has no driver has been ``abandoned``."""
+    """The status for a reader: a run that is marked as running and has no driver has been ``abandoned``.
+
+    Not so while its first driver is about to take it.
+    """
     status = str(facts["status"])
-    if facts.get("finished") is None and not driven:
-        return "abandoned"
-    return status
+    if facts.get("finished") is not None or driven:
+        return status
+    made = facts.get("reopened") or facts["created"]
+    if facts.get("started") is None and 0 <= time.time() - made < STARTING:
+        return status
+    return "abandoned"

@@ -51,12 +51,12 @@ def plan(spec: Spec, base: Path, home: Home) -> Plan:
     """What running this spec would take.  Starts and writes nothing."""
     compute = connect(spec.provider, home, "plan")
     try:
-        return make_plan(spec, base, compute, _earlier(spec, home))
+        return make_plan(spec, base, compute, earlier(spec, home))
     finally:
         compute.close()
 
 
-def _earlier(spec: Spec, home: Home) -> list[Told]:
+def earlier(spec: Spec, home: Home) -> list[Told]:
     """What the runs that ``search.warm_start`` names have found."""
     told: list[Told] = []
     for wanted in spec.search.warm_start:
@@ -122,6 +122,7 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
         "metric": spec.search.metric,
         "goal": spec.search.goal,
         "job": job,
+        "image": plan.estimate.image or None,
     }
     keys = RunKeys(run)
     manifest = _manifest(facts, source, code)
@@ -145,6 +146,7 @@ def _manifest(facts: dict[str, Any], source: str | None, code: bundle.Bundle | N
         **{key: facts[key] for key in ("run", "name", "created", "provider", "spec", "total")},
         "seed": Spec.model_validate(facts["spec"]).search.seed,
         "source": source,
+        "image": {"name": facts["spec"]["workload"]["image"], "pinned": facts["image"]} if facts["image"] else None,
         "code": None
         if code is None
         else {"digest": code.digest, "files": len(code.files), "size": code.size, "git": describe(code.root)},
@@ -180,12 +182,13 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
         spec = Spec.model_validate(facts["spec"])
         compute = connect(spec.provider, home, run)
         try:
-            plan = make_plan(spec, Path(facts["base"]), compute, _earlier(spec, home))
+            plan = make_plan(spec, Path(facts["base"]), compute, earlier(spec, home))
             store = open_store(facts["store"], home)
             request = replace(
                 pool_request(spec, run, facts["job"], facts["created"]),
                 secrets=secret_values(spec),
                 store=facts["store"],
+                image=facts.get("image") or spec.workload.image,
             )
             _unpack(store, facts["job"], home, plan)
             driver = Driver(
@@ -200,7 +203,7 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 maximize=spec.search.goal == "maximize",
                 observer=observer,
                 stopper=_stopper(spec),
-                goal_met=_budget(spec),
+                goal_met=_budget(spec, facts.get("settled", 0)),
             )
             with _signals(driver):
                 return driver.run()
@@ -216,12 +219,12 @@ def _stopper(spec: Spec) -> Stopper | None:
     return make_stopper(spec)
 
 
-def _budget(spec: Spec) -> Callable[[Told], str | None] | None:
+def _budget(spec: Spec, settled: int) -> Callable[[Told], str | None] | None:
     if spec.search.target is None and spec.search.patience is None:
         return None
     from orchestrator.search.budget import make_budget
 
-    return make_budget(spec)
+    return make_budget(spec, settled)
 
 
 def _unpack(store: ObjectStore, job: dict[str, Any], home: Home, plan: Plan) -> None:

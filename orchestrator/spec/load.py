@@ -87,6 +87,15 @@ def from_dict(
     return _loaded(root, overrides, [], "", Folder(base or ".").absolute())
 
 
+def changed(data: Mapping[str, Any], overrides: Sequence[str], label: str) -> Spec:
+    """A recorded spec with overrides; no file that it names is looked for.  Raises SpecError."""
+    try:
+        root = tree_of(data, label)
+    except Unreadable as error:
+        raise SpecError([error.problem]) from None
+    return _loaded(root, overrides, [], "", None).spec
+
+
 def _text(name: str) -> str:
     path = Folder(name)
     try:

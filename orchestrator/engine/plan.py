@@ -131,6 +131,9 @@ def pool_request(spec: Spec, run: str, job: dict[str, object], now: float) -> Po
         region=pool.region,
         image=spec.workload.image,
         isolation=spec.workload.isolation,
+        network=spec.workload.network,
+        pack=spec.workload.pack,
+        user=spec.workload.user,
         labels={"run": run, "sweep": spec.name},
     )
 

@@ -324,6 +324,20 @@ class Workload(Model):
         "process",
         description="How the local provider runs a trial: as a process, or in a container of `image`.",
     )
+    network: Flag = Field(
+        False, description="Whether a container of the local provider has a network. Clouds' containers have one."
+    )
+    pack: Annotated[int, whole_within(1, 1_000_000)] = Field(
+        1,
+        description="How many trials share a container of the local provider, one after the other, so that its start "
+        "is paid once. One that failed is its container's last.",
+    )
+    user: Text | None = Field(
+        None,
+        description="As whom a container of the local provider runs: `UID:GID`, or a name that the image knows. "
+        "Left out: not as root.",
+        examples=["1000:1000", "root"],
+    )
     env: dict[Variable, Annotated[str, BeforeValidator(_variable_text)]] = Field(
         {},
         description="Environment variables. Numbers, true and false become text as written. May hold "

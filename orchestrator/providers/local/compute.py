@@ -34,9 +34,9 @@ from orchestrator.providers.base import (
 from orchestrator.providers.local import processes
 from orchestrator.providers.local.board import NAME_LIMIT
 from orchestrator.providers.local.capacity import Capacity, capacity, cpu_count
-from orchestrator.providers.local.crew import Crew
 from orchestrator.providers.local.container import input_places
 from orchestrator.providers.local.container_slot import recover
+from orchestrator.providers.local.crew import Crew
 from orchestrator.providers.local.engine import Berths, Engine, nearby
 from orchestrator.providers.local.environment import inherited
 from orchestrator.providers.local.requirements import Preparation, with_environment

@@ -94,7 +94,7 @@ def test_what_cannot_run_leaves_nothing_behind(home: Home, code: Path) -> None:
         create(home, code, workload={"secrets": ["NO_SUCH_TOKEN"]})
     with pytest.raises(InvalidRequest, match="4000"):
         create(home, code, resources={"cpus": 4000})
-    with pytest.raises(UsageError, match="docker"):
+    with pytest.raises(InvalidRequest, match=r"workload\.image"):
         create(home, code, workload={"isolation": "docker"})
     assert not home.path.exists()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from orchestrator.providers.local import LocalCompute
 from orchestrator.storage.layout import Home, RunKeys
 
 PATIENCE = 20.0
+
+_ANY = Machine()
 
 
 def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -104,12 +106,14 @@ class Pool:
         slots: int = 2,
         secrets: dict[str, str] | None = None,
         price: float | None = None,
+        machine: Machine = _ANY,
+        asked: Mapping[str, Any] | None = None,
         **changed: Any,
     ) -> Pool:
+        """``asked`` is what else the request has."""
         document = job(self.run, command, **{"secrets": list(secrets or {}), **changed})
-        self.compute.create_pool(
-            PoolRequest(self.run, document, Machine(), slots, None, 0.0, 0.0, price=price, secrets=secrets or {})
-        )
+        more = {"price": price, "secrets": secrets or {}, **(asked or {})}
+        self.compute.create_pool(PoolRequest(self.run, document, machine, slots, None, 0.0, 0.0, **more))
         return self
 
     def submit(self, *values: Any, attempt: int = 1, first: int = 0) -> list[str]:

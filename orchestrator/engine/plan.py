@@ -13,6 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.providers.base import Capabilities, Cause, Compute, Estimate, Machine, PoolRequest
 from orchestrator.search import make_search
 from orchestrator.search.base import Breeding, Search, Told
+from orchestrator.search.setting import Listing
 from orchestrator.spec.model import Spec
 
 # How many attempts are in flight where the provider queues without a limit and the number of trials is not known.
@@ -39,10 +40,13 @@ class Plan:
         return self.spec.limits.parallel or self.estimate.slots
 
 
-def make_plan(spec: Spec, base: Path, compute: Compute, earlier: Sequence[Told] = ()) -> Plan:
+def make_plan(
+    spec: Spec, base: Path, compute: Compute, earlier: Sequence[Told] = (), listing: Listing | None = None
+) -> Plan:
     """Decide everything and refuse what cannot run.  Raises UsageError or the provider's InvalidRequest.
 
-    ``earlier`` are the ended trials of the runs that ``search.warm_start`` names.
+    ``earlier`` are the ended trials of the runs that ``search.warm_start`` names; ``listing`` lists folders of object
+    stores.
     """
     can = compute.capabilities
     if spec.workload.isolation == "docker" and not can.containers:
@@ -55,7 +59,7 @@ def make_plan(spec: Spec, base: Path, compute: Compute, earlier: Sequence[Told] 
             f"The {can.name} provider cannot keep its files in {spec.storage}.",
             remedy=f"It knows: {', '.join(can.stores)}.",
         )
-    search = make_search(spec, base, earlier=earlier)
+    search = make_search(spec, base, listing=listing, earlier=earlier)
     estimate = compute.estimate(pool_request(spec, "plan", {}, 0.0), search.size or 0)
     return Plan(spec, base, search, can, estimate, search.size, _most_cost(spec, search.size, estimate))
 

@@ -323,6 +323,11 @@ class Record:
         for trial, params, after in self._db.execute(query):
             yield trial, json.loads(params), after
 
+    def last(self) -> tuple[int, dict[str, Any]] | None:
+        """The trial of the highest number, and its parameters."""
+        row = self._db.execute("SELECT trial, params FROM trials ORDER BY trial DESC LIMIT 1").fetchone()
+        return (row[0], json.loads(row[1])) if row else None
+
     def counts(self) -> dict[str, int]:
         """Recorded trials by state."""
         return dict(self._db.execute("SELECT state, count(*) FROM trials GROUP BY state"))

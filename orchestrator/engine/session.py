@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engine import sources
 from orchestrator.engine.clock import SystemClock
 from orchestrator.engine.driver import Driver, Observer, task_name
 from orchestrator.engine.job import job_document
@@ -28,7 +29,6 @@ from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
 from orchestrator.engine.record import Record
 from orchestrator.engine.requirements import gathered
-from orchestrator.engine.runs import find
 from orchestrator.errors import MachineError
 from orchestrator.providers import connect, default_store
 from orchestrator.providers.base import Call, Task
@@ -50,19 +50,11 @@ _ID_ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
 def plan(spec: Spec, base: Path, home: Home) -> Plan:
     """What running this spec would take.  Starts and writes nothing."""
     compute = connect(spec.provider, home, "plan")
+    spec = sources.named(spec, home)
     try:
-        return make_plan(spec, base, compute, earlier(spec, home))
+        return make_plan(spec, base, compute, sources.earlier(spec, home), sources.listing(home))
     finally:
         compute.close()
-
-
-def earlier(spec: Spec, home: Home) -> list[Told]:
-    """What the runs that ``search.warm_start`` names have found."""
-    told: list[Told] = []
-    for wanted in spec.search.warm_start:
-        with _opened(home, find(home, wanted)) as record:
-            told += record.told(spec.search.metric)
-    return told
 
 
 def requests(plan: Plan, home: Home) -> Iterator[Call]:
@@ -123,6 +115,7 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
         "goal": spec.search.goal,
         "job": job,
         "image": plan.estimate.image or None,
+        **sources.pins(spec, plan.base, home),
     }
     keys = RunKeys(run)
     manifest = _manifest(facts, source, code)
@@ -144,6 +137,7 @@ def _manifest(facts: dict[str, Any], source: str | None, code: bundle.Bundle | N
 
     return {
         **{key: facts[key] for key in ("run", "name", "created", "provider", "spec", "total")},
+        **{key: facts[key] for key in ("points", "earlier") if key in facts},
         "seed": Spec.model_validate(facts["spec"]).search.seed,
         "source": source,
         "image": {"name": facts["spec"]["workload"]["image"], "pinned": facts["image"]} if facts["image"] else None,
@@ -182,7 +176,11 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
         spec = Spec.model_validate(facts["spec"])
         compute = connect(spec.provider, home, run)
         try:
-            plan = make_plan(spec, Path(facts["base"]), compute, earlier(spec, home))
+            base, told = Path(facts["base"]), sources.earlier(spec, home, facts.get("earlier"))
+            sources.check_table(spec, base, facts)
+            plan = make_plan(spec, base, compute, told, sources.listing(home))
+            if "rerun" not in facts:
+                sources.check_points(plan.search, record, run)
             store = open_store(facts["store"], home)
             request = replace(
                 pool_request(spec, run, facts["job"], facts["created"]),

@@ -138,12 +138,13 @@ def _show_different(unlike: Mapping[str, Sequence[Any]], labels: Sequence[str]) 
 
 
 def _text(given: Any) -> str:
-    """``loguniform [0.0001, 0.1]``: a mapping of one key without its braces."""
+    """``loguniform [0.0001, 0.1]``: a mapping of one key without its braces, one value by itself."""
     if given is None:
         return "-"
     if isinstance(given, dict) and len(given) == 1:
         ((key, inside),) = given.items()
-        return f"{key} {value(inside)}"
+        only = inside[0] if key == "choice" and len(inside) == 1 else inside
+        return value(only) if key == "fixed" or only is not inside else f"{key} {value(inside)}"
     return value(given)
 
 

@@ -18,20 +18,41 @@ from orchestrator.results.words import count
 
 @click.command("resume", cls=Command)
 @run_argument
+@click.option("--trials", metavar="[+]N", help="Go on to N trials in all, or with so many more.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="A.B=VALUE",
+    multiple=True,
+    help="Give it another search.target or .patience, limits.* or pool.*; may be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before something that may cost money.")
 @click.option("--detach", is_flag=True, help="Drive the run in the background and print its id.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else on stdout.")
 @pass_app
-def command(app: App, run: str, detach: bool, as_json: bool) -> int:
+def command(
+    app: App, run: str, trials: str | None, overrides: tuple[str, ...], yes: bool, detach: bool, as_json: bool
+) -> int:
     """Go on with RUN: one that was interrupted, cancelled or killed, or that ran out of money or time.
 
-    Trials that have ended stay as they are; the others are run with the parameters that they have.
+    Trials that have ended stay as they are; the others are run with the parameters that they have. A run that has
+    ended goes on with --trials +20: its search knows all that it has found.
     """
     from orchestrator.cli.driving import EXIT_CODES, drive
-    from orchestrator.cli.run import finish
+    from orchestrator.cli.failure import INTERRUPTED
+    from orchestrator.cli.run import agreed, finish
     from orchestrator.engine import session
     from orchestrator.spec.model import Spec
 
     run = app.run = find(app.home, run)
+    if trials is not None or overrides:
+        from orchestrator.engine.continuing import extended, go_on
+
+        plan = extended(run, app.home, trials, overrides)
+        if not (yes or agreed([plan])):
+            say("Nothing was started.")
+            return INTERRUPTED
+        go_on(run, app.home, plan)
     with closing(Record.open(app.home.record(run))) as record:
         seen = overview(app.home, run, record)
         spec = Spec.model_validate(record.facts()["spec"])

@@ -152,6 +152,9 @@ def _show_run(record: Record, seen: Overview, best: Trial | None) -> None:
     if seen.cost:
         show(f"  cost     {money(seen.cost)}")
     show(f"  on       {seen.provider}")
+    rerun = record.facts().get("rerun")
+    if rerun is not None:
+        show(f"  rerun    of trial {rerun['trial']} of {rerun['run']}")
     if live:
         _show_running(record)
     if seen.status in ("abandoned", "cancelled", "interrupted", "timed-out", "over-budget", "broken"):

@@ -481,9 +481,8 @@ class Driver:
     def _finish(self, action: m.Finish) -> None:
         now = self._clock.now()
         started = self._machine.state.started or now
-        self._record.set_facts(
-            {"status": action.status, "reason": action.reason, "finished": now, "seconds": now - started}
-        )
+        seconds = now - started + self._record.facts().get("seconds_before", 0.0)
+        self._record.set_facts({"status": action.status, "reason": action.reason, "finished": now, "seconds": seconds})
         self._done = action
 
     def _observe_progress(self) -> None:

@@ -34,10 +34,12 @@ from orchestrator.providers import connect, default_store
 from orchestrator.providers.base import Call, Task
 from orchestrator.search.base import Told
 from orchestrator.spec.model import Spec
+from orchestrator.spec.paths import resolved
 from orchestrator.storage import bundle
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import Home, RunKeys
 from orchestrator.storage.open import open_store
+from orchestrator.storage.seen import seen
 from orchestrator.version import __version__
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
         **sources.pins(spec, plan.base, home),
     }
     keys = RunKeys(run)
-    manifest = _manifest(facts, source, code)
+    manifest = _manifest(facts, spec, plan.base, source, code)
     store.put(keys.manifest, json.dumps(manifest, indent=2).encode())
     store.put(keys.job, json.dumps(job).encode())
     try:
@@ -129,7 +131,9 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
     return Created(run, sent, code.warnings if code else ())
 
 
-def _manifest(facts: dict[str, Any], source: str | None, code: bundle.Bundle | None) -> dict[str, Any]:
+def _manifest(
+    facts: dict[str, Any], spec: Spec, base: Path, source: str | None, code: bundle.Bundle | None
+) -> dict[str, Any]:
     """What pins the run: enough to say, a year later, what exactly was trained."""
     from importlib.metadata import version
 
@@ -138,12 +142,17 @@ def _manifest(facts: dict[str, Any], source: str | None, code: bundle.Bundle | N
     return {
         **{key: facts[key] for key in ("run", "name", "created", "provider", "spec", "total")},
         **{key: facts[key] for key in ("points", "earlier") if key in facts},
-        "seed": Spec.model_validate(facts["spec"]).search.seed,
+        "seed": spec.search.seed,
         "source": source,
         "image": {"name": facts["spec"]["workload"]["image"], "pinned": facts["image"]} if facts["image"] else None,
         "code": None
         if code is None
         else {"digest": code.digest, "files": len(code.files), "size": code.size, "git": describe(code.root)},
+        "inputs": [
+            {"from": item.from_, "seen": seen(resolved(base, item.from_))}
+            for item in spec.workload.inputs
+            if "://" not in item.from_
+        ],
         "versions": {
             "orchestrator": __version__,
             "python": platform.python_version(),
@@ -172,7 +181,15 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
             if not reopen:
                 return RunStatus(facts["status"])
             with record.transaction():
-                record.set_facts({"status": RunStatus.RUNNING, "reason": "", "finished": None, "started": None})
+                record.set_facts(
+                    {
+                        "status": RunStatus.RUNNING,
+                        "reason": "",
+                        "finished": None,
+                        "started": None,
+                        "seconds_before": facts.get("seconds") or 0.0,
+                    }
+                )
         spec = Spec.model_validate(facts["spec"])
         compute = connect(spec.provider, home, run)
         try:

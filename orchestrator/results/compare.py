@@ -56,7 +56,7 @@ def pinned(facts: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, A
         "git commit": git.get("commit"),
         "git branch": git.get("branch"),
         "git changed": git.get("dirty"),
-        "parent": facts.get("parent"),
+        "rerun of": _rerun(facts.get("rerun")),
     }
     for item in manifest.get("inputs") or ():
         pins[f"data {item['from']}"] = item.get("seen")
@@ -64,6 +64,10 @@ def pinned(facts: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, A
         pins[f"version {name}"] = version
     pins |= _flat("", facts.get("spec") or {})
     return {name: value for name, value in pins.items() if value is not None}
+
+
+def _rerun(parent: Mapping[str, Any] | None) -> str | None:
+    return None if parent is None else f"trial {parent['trial']} of {parent['run']}"
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from orchestrator.emulators.moto import MotoServer
 
 BUCKET = "orchestrate-emulated"
 ROLE = "orchestrate-emulated"
-# An address of this machine that its containers reach too: that of Docker's bridge.
-BRIDGE = "172.17.0.1"
+# Where Docker runs in a machine of its own, containers reach this one by the name `host.docker.internal` alone.
+LOOPBACK = "127.0.0.1"
 
 
 @contextlib.contextmanager
@@ -22,7 +23,8 @@ def emulated_aws(folder: Path | None = None, *, docker_host: str | None = None) 
 
     ``folder`` is for its log.  Raises ServerFailed where the server cannot be started.
     """
-    with MotoServer(folder, host=BRIDGE, docker_host=docker_host, module="orchestrator.emulators.moto_batch") as moto:
+    host = bridge(docker_host) if docker_host is not None and sys.platform == "linux" else LOOPBACK
+    with MotoServer(folder, host=host, docker_host=docker_host, module="orchestrator.emulators.moto_batch") as moto:
         furnish(moto.environment)
         yield {
             **moto.environment,
@@ -31,6 +33,15 @@ def emulated_aws(folder: Path | None = None, *, docker_host: str | None = None) 
             "ORCHESTRATE_AWS_INSTANCE_ROLE": ROLE,
             "ORCHESTRATE_AWS_SERVICE_ROLE": ROLE,
         }
+
+
+def bridge(docker_host: str) -> str:
+    """An address of this machine that the engine's containers reach too: that of its bridge."""
+    from orchestrator.emulators.docker_engine import connect
+
+    with contextlib.closing(connect(docker_host)) as engine:
+        configured = engine.networks.get("bridge").attrs["IPAM"]["Config"]
+    return next((str(net["Gateway"]) for net in configured if "Gateway" in net), LOOPBACK)
 
 
 def furnish(variables: Mapping[str, str]) -> None:

@@ -1,20 +1,23 @@
 """``python -m orchestrator.emulators.moto_batch ARGUMENT...``: moto_server, with what its AWS Batch lacks.
 
 A queue runs as many jobs at once as its environments have vCPUs for, the end of an array is the end of its children,
-and children know their index.  Everything else is moto's.
+children know their index, many jobs can be ended by one call, and a job whose image cannot be had says so.  Everything
+else is moto's.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from typing import Any
 
-from moto.batch import models
+from moto.batch import models, responses, urls
 from moto.server import main
 
 _changed = threading.Condition()
 _busy: dict[str, float] = {}
+_images: set[str] = set()
 # Seconds after which a job that waits looks whether it was ended.
 LOOK = 0.1
 
@@ -36,11 +39,43 @@ def run(job: Any) -> None:
             return
         _busy[queue] = _busy.get(queue, 0.0) + need
     try:
-        _run(job)
+        problem = _no_image(job)
+        if problem:
+            job.job_stopped_reason = problem
+            job._mark_stopped(success=False)
+        else:
+            _run(job)
     finally:
         with _changed:
             _busy[queue] -= need
             _changed.notify_all()
+
+
+def _no_image(job: Any) -> str:
+    """In the words that ECS begins with; empty where the engine has the image, or gets it."""
+    from docker.errors import DockerException, ImageNotFound
+
+    image = (job.job_definition.container_properties or {}).get("image", "")
+    with _changed:  # one asks, so that it is pulled once
+        if image in _images:
+            return ""
+        try:
+            try:
+                job.docker_client.images.get(image)
+            except ImageNotFound:
+                job.docker_client.images.pull(image)
+        except DockerException as error:
+            return f"CannotPullContainerError: {error}"
+        _images.add(image)
+        return ""
+
+
+def terminate_jobs(response: Any) -> str:
+    """TerminateJobs, which moto does not know."""
+    body = json.loads(response.body)
+    for job in body["jobs"]:
+        response.batch_backend.terminate_job(job, body["reason"])
+    return json.dumps({"successful": body["jobs"], "errors": []})
 
 
 def terminate(job: Any, reason: str) -> None:
@@ -56,7 +91,14 @@ def container_property(job: Any, name: str, default: Any) -> Any:
     return found
 
 
+def add_calls() -> None:
+    """Teach moto, in this process, the calls that it lacks."""
+    responses.BatchResponse.terminatejobs = terminate_jobs  # type: ignore[attr-defined]
+    urls.url_paths["{0}/v1/terminatejobs$"] = responses.BatchResponse.dispatch
+
+
 if __name__ == "__main__":
+    add_calls()
     models.Job.run = run  # type: ignore[method-assign,assignment]
     models.Job.terminate = terminate  # type: ignore[method-assign,assignment]
     models.Job._get_container_property = container_property  # type: ignore[method-assign,assignment]

@@ -2,24 +2,26 @@
 
 AWS gives a container 30 seconds between SIGTERM and SIGKILL, whatever the job's grace.  Runners look every few seconds
 at one object that names the tasks to stop; telling any number of them costs one write.  Tasks that still wait are ended
-by the service right away, a whole array by one call, and so is, after the job's grace, what runs on.
+by the service right away, a whole array by one call or fifty of them, and so is, after the job's grace, what runs on.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.errors import NotFound
 from orchestrator.providers.aws import states
-from orchestrator.providers.aws.client import Aws
+from orchestrator.providers.aws.client import Aws, kind_of
 from orchestrator.providers.aws.progress import Progress
 from orchestrator.providers.aws.submit import Batches
 from orchestrator.providers.base import Phase
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import RunKeys
 
+# Jobs of one TerminateJobs call (limit of the service).
+AT_ONCE = 50
 # Beyond the runner's poll and the job's grace, in seconds.
 MARGIN = 10.0
 
@@ -81,14 +83,21 @@ class Canceller:
             return
         self._progress.doubt()
         phases = self._progress.phases
+        jobs: list[str] = []
         for batch in self._batches.known.values():
             live = [name for name in batch.names if phases.get(name) is not Phase.ENDED]
             meant = names.intersection(live)
             if meant and len(meant) == len(live):
-                self._end(batch.job)
-                continue
-            for name in meant:
-                self._end(batch.child(self._batches.places[name][1]))
+                jobs.append(batch.job)
+            else:
+                jobs += [batch.child(self._batches.places[name][1]) for name in sorted(meant)]
+        terminate(self._aws, jobs)
 
-    def _end(self, job: str) -> None:
-        self._aws.call("batch", "terminate_job", jobId=job, reason=states.CANCELLED)
+
+def terminate(aws: Aws, jobs: Sequence[str]) -> None:
+    """End jobs, fifty by one call.  Those that have ended or are not known any more are fine."""
+    for start in range(0, len(jobs), AT_ONCE):
+        some = list(jobs[start : start + AT_ONCE])
+        refused = aws.call("batch", "terminate_jobs", jobs=some, reason=states.CANCELLED).get("errors") or ()
+        for error in refused:
+            raise kind_of(error["code"])(f"The job {error['job']} could not be ended: {error['message']}")

@@ -225,7 +225,7 @@ def _refusal(error: Any, service: str) -> ProviderError:
     code = str(told.get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     message = f"AWS {service} {error.operation_name}: {code}: {told.get('Message', '')}".strip()
-    kind = _KINDS.get(code) or _by_status(status)
+    kind = kind_of(code, status)
     if kind is AuthenticationFailed:
         if code in _REFUSED or status == 403:
             action = _ACTIONS.get(error.operation_name, error.operation_name)
@@ -234,6 +234,11 @@ def _refusal(error: Any, service: str) -> ProviderError:
     if kind is QuotaExceeded:
         return kind(message, remedy="Delete what is not needed (`orchestrate gc`), or ask for more in Service Quotas.")
     return kind(message)
+
+
+def kind_of(code: str, status: int = 500) -> type[ProviderError]:
+    """Which of our errors a code of the service is; one that is not known goes by the status of HTTP."""
+    return _KINDS.get(code) or _by_status(status)
 
 
 def _by_status(status: int) -> type[ProviderError]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import InvalidRequest, NotFound, Unavailable
-from orchestrator.providers.aws import logs, network, owned, request, settings
+from orchestrator.providers.aws import feed, logs, network, owned, request, settings
 from orchestrator.providers.aws.cancel import MARGIN, Canceller
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.feed import Feed
@@ -242,7 +242,8 @@ class AwsCompute:
         def made() -> Pool:
             # What is only taken down (`orchestrate gc`) needs no store.
             known = self._opened is not None or self._settings.storage is not None
-            return Pool(self._aws, run, Ledger(self._store if known else None, run), pause=self._step)
+            store = self._store if known else None
+            return Pool(self._aws, run, Ledger(store, run), pause=self._step, tidy=lambda: feed.clear(store, run))
 
         return _kept(self._pools, run, made)
 
@@ -253,8 +254,8 @@ class AwsCompute:
         def made() -> Progress:
             store = self._store
             prefix = unquote(urlsplit(store.url).path).strip("/")
-            feed = Feed(self._aws, store, store.bucket, f"{prefix}/" if prefix else "", run)
-            return Progress(self._aws, feed, self._tasks(run), self._settings.poll_seconds)
+            news = Feed(self._aws, store, store.bucket, f"{prefix}/" if prefix else "", run)
+            return Progress(self._aws, news, self._tasks(run), self._settings.poll_seconds)
 
         return _kept(self._progress, run, made)
 

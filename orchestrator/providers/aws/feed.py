@@ -67,3 +67,11 @@ class Feed:
         data = self._store.get(key) if kind.endswith("b") else base64.urlsafe_b64decode(content)
         self._known[key] = int(at)
         return News(int(at), name, kind[0], json.loads(data) if data else None)
+
+
+def clear(store: ObjectStore | None, run: str) -> None:
+    """Take out what was told while the run's pool was alive: every result has its own object by then."""
+    if store is not None:
+        keys = RunKeys(run)
+        store.delete_prefix(f"{keys.root}/feed")
+        store.delete(keys.stop)

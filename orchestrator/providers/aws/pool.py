@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.errors import InvalidRequest, NotFound, Unavailable
 from orchestrator.providers import catalogue
 from orchestrator.providers.aws import request, states
+from orchestrator.providers.aws.cancel import terminate
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.ledger import Ledger
 from orchestrator.providers.aws.request import Place
@@ -47,7 +48,10 @@ class _Seen:
 
 
 class Pool:
-    """One run's part of the account.  ``pause`` is the wait between two steps, in seconds."""
+    """One run's part of the account.
+
+    ``pause`` is the wait between two steps, in seconds.  ``tidy`` takes out of the store what only a living pool needs.
+    """
 
     def __init__(
         self,
@@ -56,11 +60,12 @@ class Pool:
         ledger: Ledger,
         *,
         pause: float,
+        tidy: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._aws, self._run = aws, run
-        self._pause, self._now, self._sleep = pause, now, sleep
+        self._pause, self._tidy, self._now, self._sleep = pause, tidy, now, sleep
         self._wanted: PoolRequest | None = None
         self._place: Place | None = None
         self._deleting = False
@@ -259,8 +264,7 @@ class Pool:
             for job in self._aws.call("batch", "describe_jobs", jobs=jobs[start : start + DESCRIBED])["jobs"]
             if _alive(job)
         ]
-        for job in alive:
-            self._aws.call("batch", "terminate_job", jobId=job, reason=states.CANCELLED)
+        terminate(self._aws, alive)
         return bool(alive)
 
     def _clean(self) -> None:
@@ -276,6 +280,7 @@ class Pool:
                 self._aws.call("ec2", "delete_launch_template", LaunchTemplateName=template)
             except NotFound:
                 continue
+        self._tidy()
 
     def _definitions(self) -> list[dict[str, Any]]:
         name = request.name(self._run)

@@ -18,7 +18,7 @@ from moto.core.models import default_user_config
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
-from orchestrator.emulators import aws
+from orchestrator.emulators import aws, moto_batch
 from orchestrator.emulators.emulated import environment
 from orchestrator.providers.aws import AwsCompute
 from orchestrator.providers.base import Machine, PoolRequest, PoolState, Task
@@ -151,6 +151,7 @@ def take_down(compute: AwsCompute) -> None:
 def server() -> Iterator[ThreadedMotoServer]:
     before = dict(default_user_config)
     default_user_config["batch"] = {"use_docker": False}  # type: ignore[typeddict-unknown-key]
+    moto_batch.add_calls()
     started = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     started.start()
     yield started

@@ -1,9 +1,11 @@
-"""From the spec to the runner's job document (see :mod:`orchestrator.runner`).  Pure: nothing is read or written."""
+"""From the spec to the runner's job document (see :mod:`orchestrator.runner`).
+
+Pure: nothing of the user's is read or written.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,11 @@ def job_document(
 
 def _command(work: Workload) -> dict[str, Any]:
     if work.notebook is not None:
-        source, target = shlex.quote(work.notebook), shlex.quote(executed(work.notebook))
-        return {"shell": [f'python -m papermill {source} {target} --parameters_file "$ORCHESTRATE_PARAMS"']}
+        from importlib.resources import files  # takes longer to import than most commands run
+
+        # The program goes along as text: an image has nothing of ours.
+        program = files("orchestrator.runner").joinpath("notebook.py").read_text()
+        return {"argv": [["python"], ["-c"], [program], [work.notebook], [executed(work.notebook)]]}
     if isinstance(work.command, list):
         return {"argv": [template.compile(word).to_json() for word in work.command]}
     return {"shell": template.compile_shell(work.command or "").to_json()}

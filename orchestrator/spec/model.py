@@ -295,7 +295,9 @@ class Workload(Model):
     )
     notebook: RelativePath | None = Field(
         None,
-        description="A Jupyter notebook in `code` that is run in place of a command, with the parameters set.",
+        description="A Jupyter notebook in `code` that is run in place of a command: the cell tagged `parameters` is "
+        "followed by the trial's, and the executed notebook is an output, also where a cell fails. Needs papermill and "
+        "ipykernel, here or in `requirements`.",
         examples=["train.ipynb"],
     )
     image: Text | None = Field(

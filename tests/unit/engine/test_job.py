@@ -33,10 +33,9 @@ def test_inputs_are_found_from_the_folder_of_the_spec() -> None:
 
 def test_a_notebook_is_run_with_the_trials_parameters_and_kept_with_its_results() -> None:
     job = document(notebook="a b/train.ipynb", outputs=["model/"])
-    (command,) = job["command"]["shell"]
-    assert command == (
-        "python -m papermill 'a b/train.ipynb' 'a b/train.executed.ipynb' --parameters_file \"$ORCHESTRATE_PARAMS\""
-    )
+    python, flag, (program,), *files = job["command"]["argv"]
+    assert (python, flag, files) == (["python"], ["-c"], [["a b/train.ipynb"], ["a b/train.executed.ipynb"]])
+    compile(program, "notebook.py", "exec")
     assert job["outputs"] == [["model/"], ["a b/train.executed.ipynb"]]
 
 

@@ -182,6 +182,18 @@ class PoolRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Recurrence:
+    """When something begins again and again: every ``every`` seconds from ``start`` on, at once where that is None.
+
+    It ends at ``until``, whoever is still alive.  Times are Unix seconds.
+    """
+
+    every: float
+    until: float
+    start: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Owned:
     """Something alive that carries our tags: a pool, a queue, a container, a process."""
 
@@ -288,3 +300,17 @@ class Compute(Protocol):
 
     def close(self) -> None:
         """Let go of connections and helper processes.  A local pool ends with it."""
+
+
+class Schedules(Protocol):
+    """What a provider with the capability ``schedule`` can do beside: begin by itself, with nobody of us alive."""
+
+    def schedule(self, request: PoolRequest, task: Task, when: Recurrence) -> None:
+        """Have ``task`` run each time on machines that are made for it and deleted after it.
+
+        ``request.name`` names the schedule; one of this name that exists is replaced.  A beginning that finds the one
+        before still running waits for it.  What the task stores replaces what it stored the time before.
+        """
+
+    def unschedule(self, name: str) -> None:
+        """End the schedule and what runs of it.  Fine if it is gone."""

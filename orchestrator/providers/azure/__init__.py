@@ -4,6 +4,7 @@ settings, client        where the account is and who we are; calls, their errors
 request, sas, autoscale what is sent, made without any call: bodies, signed URLs, the dead-man formula
 preview                 the same shown before a run, with nothing signed
 pool, ledger            the pool and its job, made, mended and deleted; what they have cost
+schedule                jobs that the service begins by itself
 site                    what a run's tasks find in the store
 submit, cancel          tasks added; tasks stopped
 progress, feed, states  what has changed; metrics of running tasks; the service's words in ours

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.errors import InvalidRequest, NotFound
-from orchestrator.providers.azure import logs, owned, request, settings, submit
+from orchestrator.providers.azure import logs, owned, request, schedule, settings, submit
 from orchestrator.providers.azure.cancel import MARGIN, Canceller
 from orchestrator.providers.azure.client import Batch
 from orchestrator.providers.azure.pool import Pool
@@ -21,6 +22,7 @@ from orchestrator.providers.base import (
     Phase,
     PoolRequest,
     PoolStatus,
+    Recurrence,
     Task,
 )
 from orchestrator.storage.layout import Home, RunKeys
@@ -58,6 +60,7 @@ class AzureCompute:
             survives_client=True,
             containers=True,
             spot=True,
+            schedule=True,
             stores=("az",),
         )
 
@@ -88,18 +91,21 @@ class AzureCompute:
     # ------------------------------------------------------------------------------------------------- pools
 
     def create_pool(self, request_: PoolRequest) -> None:
-        from orchestrator.providers.azure import site
-        from orchestrator.storage.hashes import HashCache
-
         request.sizing(request_)
-        if request_.store is not None:
-            self._use(request_.store)
-        hashes = HashCache(self._home.hashes)
-        self._site = site.prepare(self._store, request_, self._batch.settings.poll_seconds, hashes)
+        self._site = self._prepared(request_)
         self._request = request_
         self._progress.pop(request_.name, None)
         self._cancellers.pop(request_.name, None)
         self._pool(request_.name).create(request_, self._site.url)
+
+    def _prepared(self, request_: PoolRequest) -> request.Site:
+        """The run's files in the store, and where its tasks find them."""
+        from orchestrator.providers.azure import site
+        from orchestrator.storage.hashes import HashCache
+
+        if request_.store is not None:
+            self._use(request_.store)
+        return site.prepare(self._store, request_, self._batch.settings.poll_seconds, HashCache(self._home.hashes))
 
     def pool_status(self, pool: str) -> PoolStatus:
         return self._pool(pool).status()
@@ -145,8 +151,16 @@ class AzureCompute:
         return owned.everything(self._batch)
 
     def reclaim(self, owned_: Owned) -> None:
-        if owned_.kind in (owned.POOL, owned.JOB):
+        if owned_.kind in (owned.POOL, owned.JOB, owned.SCHEDULE):
             owned.delete(self._batch, owned_.kind, owned_.name)
+
+    def schedule(self, request_: PoolRequest, task: Task, when: Recurrence) -> None:
+        """See :class:`orchestrator.providers.base.Schedules`."""
+        lasting = replace(request_, lease_until=when.until)
+        schedule.create(self._batch, lasting, task, when, self._prepared(lasting))
+
+    def unschedule(self, name: str) -> None:
+        owned.delete(self._batch, owned.SCHEDULE, name)
 
     def close(self) -> None:
         if self._connected is not None:

@@ -1,4 +1,4 @@
-"""What of the account is ours: pools and jobs that carry our metadata."""
+"""What of the account is ours: pools, jobs and schedules that carry our metadata."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from orchestrator.providers.base import Owned
 if TYPE_CHECKING:
     from azure.batch.models import BatchMetadataItem
 
-POOL, JOB = "azure-pool", "azure-job"
-_GOING = frozenset({"PoolBeingDeleted", "JobBeingDeleted"})
+POOL, JOB, SCHEDULE = "azure-pool", "azure-job", "azure-schedule"
+_PATHS = {POOL: "pools", JOB: "jobs", SCHEDULE: "jobschedules"}
+_GOING = frozenset({"PoolBeingDeleted", "JobBeingDeleted", "JobScheduleBeingDeleted"})
 
 
 def tags(metadata: Iterable[BatchMetadataItem] | None) -> dict[str, str]:
@@ -22,8 +23,9 @@ def tags(metadata: Iterable[BatchMetadataItem] | None) -> dict[str, str]:
 
 
 def everything(batch: Batch) -> Iterator[Owned]:
-    """Every pool and job of ours, of every run."""
+    """Every schedule, pool and job of ours, of every run."""
     select = ["id", "state", "metadata"]
+    yield from _listed(batch, SCHEDULE, batch.sdk.list_job_schedules(select=select))
     yield from _listed(batch, POOL, batch.sdk.list_pools(select=select))
     yield from _listed(batch, JOB, batch.sdk.list_jobs(select=select))
 
@@ -42,7 +44,7 @@ def _listed(batch: Batch, kind: str, listing: Any) -> Iterator[Owned]:
 def delete(batch: Batch, kind: str, name: str) -> None:
     """Fine if it is gone or going."""
     try:
-        batch.send("DELETE", f"{'pools' if kind == POOL else 'jobs'}/{name}")
+        batch.send("DELETE", f"{_PATHS[kind]}/{name}")
     except NotFound:
         return
     except Unavailable as error:

@@ -81,7 +81,7 @@ class Pool:
         """Ask for the pool and its job.  Raises InvalidRequest where the name is somebody else's."""
         self._request, self._deleting = wanted, False
         sized = request.sizing(wanted)
-        image = self._image(wanted)
+        image = image_for(self._batch, wanted, self._now())
         # The formula is evaluated by the service's clock; how far that is from ours its answer has told.
         ahead = self._batch.ahead
         there = replace(wanted, lease_until=wanted.lease_until + ahead)
@@ -97,17 +97,6 @@ class Pool:
                 raise
             self._take_over()
         self._create_job(request.job_body(there, self._now() + ahead, store_url))
-
-    def _image(self, wanted: PoolRequest) -> request.Image:
-        images = [
-            image.as_dict() for page in self._batch.pages(self._batch.sdk.list_supported_images()) for image in page
-        ]
-        return request.choose_image(
-            images,
-            gpus=wanted.machine.gpus > 0,
-            containers=wanted.image is not None,
-            until=min(wanted.lease_until, self._now() + timedelta(days=7).total_seconds()),
-        )
 
     def _take_over(self) -> None:
         pool = self._batch.call(self._batch.sdk.get_pool, self.name)
@@ -283,6 +272,17 @@ class Pool:
             self._ledger.write(self._now())
         owned.delete(self._batch, owned.JOB, self.name)
         owned.delete(self._batch, owned.POOL, self.name)
+
+
+def image_for(batch: Batch, wanted: PoolRequest, now: float) -> request.Image:
+    """The machine image for a pool, of those that the account offers."""
+    images = [image.as_dict() for page in batch.pages(batch.sdk.list_supported_images()) for image in page]
+    return request.choose_image(
+        images,
+        gpus=wanted.machine.gpus > 0,
+        containers=wanted.image is not None,
+        until=min(wanted.lease_until, now + timedelta(days=7).total_seconds()),
+    )
 
 
 def _text(value: object) -> str:

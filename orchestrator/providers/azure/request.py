@@ -11,7 +11,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from orchestrator.providers import catalogue
 from orchestrator.providers.azure import autoscale
 from orchestrator.providers.azure.sas import Signer
 from orchestrator.providers.azure.settings import Settings
-from orchestrator.providers.base import PoolRequest, Task
+from orchestrator.providers.base import PoolRequest, Recurrence, Task
 from orchestrator.storage.layout import RunKeys
 
 Body = dict[str, Any]
@@ -32,6 +32,10 @@ DEFAULT_MAX_NODES = 10
 MOST_SLOTS = 256
 # Seconds beyond its timeout and grace after which the service ends a task whose runner cannot end it any more.
 OVERTIME = 120
+# Seconds between two beginnings of a schedule, and characters of an auto pool's prefix: limits of the service.
+LEAST_RECURRENCE, MOST_PREFIX = 60, 20
+# Seconds that the machines of a scheduled job may take to come.
+POOL_COMES = 1800
 # How long the service keeps an ended task's files on its node, in seconds; all that matters is in Blob by then.
 RETENTION = 3600
 # How long after the lease the tasks' grants still work, in seconds: for what is being stored when it ends.
@@ -151,18 +155,6 @@ def registry_of(settings: Settings, request: PoolRequest) -> Registry | None:
 
 def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, registry: Registry | None = None) -> Body:
     """What ``create_pool`` sends."""
-    machine: Body = {"imageReference": image.reference, "nodeAgentSKUId": image.agent}
-    if request.image is not None:
-        machine["containerConfiguration"] = {
-            "type": "dockerCompatible",
-            "containerImageNames": [request.image],
-        }
-        if registry is not None:
-            machine["containerConfiguration"]["containerRegistries"] = [
-                {"registryServer": registry.server, "username": registry.username, "password": registry.password}
-            ]
-    if request.machine.disk:
-        machine["osDisk"] = {"diskSizeGB": math.ceil(request.machine.disk / 1e9)}
     formula = autoscale.formula(
         created=now,
         lease_until=request.lease_until,
@@ -175,15 +167,34 @@ def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, reg
     )
     return {
         "id": request.name,
+        **_nodes(request, sized, image, registry),
+        "enableAutoScale": True,
+        "autoScaleFormula": formula,
+        "autoScaleEvaluationInterval": duration(autoscale.EVALUATION),
+        "metadata": _metadata(request),
+    }
+
+
+def _nodes(request: PoolRequest, sized: Sizing, image: Image, registry: Registry | None) -> Body:
+    """What the nodes of a pool are, however many."""
+    machine: Body = {"imageReference": image.reference, "nodeAgentSKUId": image.agent}
+    if request.image is not None:
+        machine["containerConfiguration"] = {
+            "type": "dockerCompatible",
+            "containerImageNames": [request.image],
+        }
+        if registry is not None:
+            machine["containerConfiguration"]["containerRegistries"] = [
+                {"registryServer": registry.server, "username": registry.username, "password": registry.password}
+            ]
+    if request.machine.disk:
+        machine["osDisk"] = {"diskSizeGB": math.ceil(request.machine.disk / 1e9)}
+    return {
         "vmSize": sized.choice.size.name,
         "virtualMachineConfiguration": machine,
         "taskSlotsPerNode": sized.slots_per_node,
         "taskSchedulingPolicy": {"nodeFillType": "pack"},
-        "enableAutoScale": True,
-        "autoScaleFormula": formula,
-        "autoScaleEvaluationInterval": duration(autoscale.EVALUATION),
         "enableInterNodeCommunication": False,
-        "metadata": _metadata(request),
     }
 
 
@@ -199,6 +210,51 @@ def job_body(request: PoolRequest, now: float, store_url: str) -> Body:
         "usesTaskDependencies": False,
         "constraints": {"maxWallClockTime": duration(max(60.0, request.lease_until - now)), "maxTaskRetryCount": 0},
         "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": store_url, **_gpus(request)}),
+        "metadata": _metadata(request),
+    }
+
+
+def schedule_body(
+    request: PoolRequest, task: Task, when: Recurrence, site: Site, image: Image, registry: Registry | None = None
+) -> Body:
+    """What ``create_job_schedule`` sends: each time a job on a pool of its own, which the service deletes with the job.
+
+    The task is the job's manager, so that nobody needs to add it, and the job ends with it.  A job may last until its
+    task's time limit, or until the next one is due.
+    """
+    sized = sizing(replace(request, slots=1, max_nodes=1))
+    work = task_body(task, request, site)
+    longest = _longest(request) or when.every
+    kind = "targetLowPriorityNodes" if request.spot else "targetDedicatedNodes"
+    pool = {**_nodes(request, sized, image, registry), kind: 1, "metadata": _metadata(request)}
+    begins = {} if when.start is None else {"doNotRunUntil": stamp(when.start)}
+    return {
+        "id": request.name,
+        "schedule": {
+            **begins,
+            "doNotRunAfter": stamp(when.until),
+            "recurrenceInterval": duration(max(when.every, LEAST_RECURRENCE)),
+        },
+        "jobSpecification": {
+            "poolInfo": {
+                "autoPoolSpecification": {
+                    "autoPoolIdPrefix": request.name[:MOST_PREFIX],
+                    "poolLifetimeOption": "job",
+                    "keepAlive": False,
+                    "pool": pool,
+                }
+            },
+            "jobManagerTask": {
+                **work,
+                "killJobOnCompletion": True,
+                "runExclusive": True,
+                "allowLowPriorityNode": request.spot,
+            },
+            # The pool takes minutes to come, and they are not the task's.
+            "constraints": {"maxWallClockTime": duration(longest + POOL_COMES)},
+            "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": site.url, **_gpus(request)}),
+            "metadata": _metadata(request),
+        },
         "metadata": _metadata(request),
     }
 
@@ -302,9 +358,9 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
         # The nodes of a pool are one run's: its tasks may share what they find there.
         "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
     }
-    if job.get("timeout"):
-        limit = float(job["timeout"]) + float(job.get("grace") or 0) + OVERTIME
-        body["constraints"]["maxWallClockTime"] = duration(limit)
+    longest = _longest(request)
+    if longest is not None:
+        body["constraints"]["maxWallClockTime"] = duration(longest)
     if request.image is not None:
         body["containerSettings"] = {
             "imageName": request.image,
@@ -312,6 +368,12 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
             "workingDirectory": "taskWorkingDirectory",
         }
     return body
+
+
+def _longest(request: PoolRequest) -> float | None:
+    """Seconds after which the service ends a task that its runner has not ended."""
+    timeout = request.job.get("timeout")
+    return float(timeout) + float(request.job.get("grace") or 0) + OVERTIME if timeout else None
 
 
 @functools.lru_cache(maxsize=16)

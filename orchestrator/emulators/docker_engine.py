@@ -104,7 +104,15 @@ class DockerEngine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            self._unmount()
         self._process = None
+
+    def _unmount(self) -> None:
+        """The engine leaves a namespace of its network mounted, so that its folder could not be deleted."""
+        below = os.path.realpath(self._folder) + os.sep
+        points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for point in sorted((point for point in points if point.startswith(below)), reverse=True):
+            subprocess.run(["umount", "-l", point], check=False, capture_output=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -134,11 +134,6 @@ class LocalCompute:
         """What the image is by its digest, where that is known.  Raises for what no container can do."""
         if not request.image:
             raise InvalidRequest("A container needs an image.", remedy="Set workload.image.")
-        if request.job.get("requirements"):
-            raise InvalidRequest(
-                "A container's packages are those of its image, so workload.requirements cannot be installed.",
-                remedy="Put them into the image, or set workload.isolation to process.",
-            )
         input_places(request.job)
         return self._docker().pinned(request.image)
 

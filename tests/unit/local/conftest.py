@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,8 @@ class Pool:
     ) -> Pool:
         """``asked`` is what else the request has."""
         document = job(self.run, command, **{"secrets": list(secrets or {}), **changed})
-        more = {"price": price, "secrets": secrets or {}, **(asked or {})}
-        self.compute.create_pool(PoolRequest(self.run, document, machine, slots, None, 0.0, 0.0, **more))
+        request = PoolRequest(self.run, document, machine, slots, None, 0.0, 0.0, price=price, secrets=secrets or {})
+        self.compute.create_pool(replace(request, **(asked or {})))
         return self
 
     def submit(self, *values: Any, attempt: int = 1, first: int = 0) -> list[str]:

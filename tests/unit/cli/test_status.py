@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 from orchestrator.engine.lock import hold
@@ -80,3 +81,10 @@ def test_without_runs_there_is_a_hint_and_nothing_on_stdout(orchestrate: Orchest
     answer = orchestrate("status")
     assert (answer.code, answer.out) == (0, "")
     assert "orchestrate init" in answer.err
+
+
+def test_a_run_whose_first_driver_is_about_to_come_is_not_abandoned(make_run: Make, orchestrate: Orchestrate) -> None:
+    fresh = make_run("demo-260101-000000-aaaa", started=None)
+    assert json.loads(orchestrate("status", fresh.run, "--json").out)["status"] == "running"
+    old = make_run("demo-260101-000000-bbbb", started=None, created=time.time() - 60)
+    assert json.loads(orchestrate("status", old.run, "--json").out)["status"] == "abandoned"

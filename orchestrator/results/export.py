@@ -45,6 +45,7 @@ def to_record(trial: Trial) -> dict[str, Any]:
         "attempts": trial.attempts,
         "seconds": trial.seconds,
         "outputs": list(trial.outputs),
+        **({} if trial.parent is None else {"parent": trial.parent}),
     }
 
 

@@ -56,6 +56,8 @@ def fields(rows: Sequence[Trial]) -> list[Field]:
     first, last = _POINT if points else _TRIAL
     if len({row.run for row in rows}) > 1:
         first = ("run", *first)
+    if any(row.parent is not None for row in rows):
+        first = (*first, "parent")
     taken = {*first, *last}
     middle: list[Field] = []
 

@@ -18,7 +18,8 @@ class Trial:
     """One trial of a run.
 
     ``metrics`` holds the last value of each, ``attempts`` counts the tries so far, ``seconds`` is the time that the
-    last one ran, ``outputs`` are the absolute paths or URLs of the files that it kept, ``run`` the id of its run.
+    last one ran, ``outputs`` are the absolute paths or URLs of the files that it kept, ``run`` the id of its run,
+    ``parent`` the trial of the same run from whose checkpoint it started.
     """
 
     trial: int
@@ -30,6 +31,7 @@ class Trial:
     outputs: tuple[str, ...] = ()
     reason: str = ""
     run: str = ""
+    parent: int | None = None
 
 
 def comparable(trial: Trial, metric: str | None) -> float | None:

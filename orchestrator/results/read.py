@@ -118,7 +118,9 @@ def to_trial(row: TrialRow, seen: Overview) -> Trial:
             state = "pending"
     place = where(seen.store, RunKeys(seen.run).outputs(row.trial, row.attempt))
     outputs = tuple(f"{place}/{path}" for path in row.outputs)
-    return Trial(row.trial, state, row.params, row.metrics, row.attempt, row.seconds, outputs, row.reason, seen.run)
+    return Trial(
+        row.trial, state, row.params, row.metrics, row.attempt, row.seconds, outputs, row.reason, seen.run, row.parent
+    )
 
 
 def where(store: str, key: str) -> str:

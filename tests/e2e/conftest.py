@@ -41,6 +41,8 @@ class Shell:
         self.token = secrets.token_hex(8)
         self.env = {**os.environ, "ORCHESTRATE_HOME": str(self.home), TOKEN: self.token}
         self.env.pop("NO_COLOR", None)
+        # What is installed for the tests is what `python` means to a program.
+        self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def spec(self, name: str = "sweep.yaml", **keys: Any) -> str:
         """A spec as JSON, which is YAML; returns its path."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from itertools import combinations, permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +20,170 @@ import pytest
 from orchestrator.engine.record import Record, TrialRow
 from orchestrator.storage.layout import Home
 from tests.e2e.conftest import Shell
+
+TEMPLATES = Path(__file__).parents[2] / "job_templates" / "search"
+# How many trials end well or are pruned, and what is true of all of them.
+Rows = list[dict[str, Any]]
+
+
+def params(rows: Rows, *names: str) -> list[tuple[Any, ...]]:
+    """The parameters of all trials, in their order."""
+    return [tuple(row["params"][name] for name in names) for row in sorted(rows, key=lambda row: row["trial"])]
+
+
+def losses(rows: Rows) -> list[float]:
+    return [row["metrics"]["loss"] for row in rows if row["state"] == "succeeded"]
+
+
+def is_grid(rows: Rows) -> None:
+    found = params(rows, "model", "depth", "batch", "memory")
+    assert len(found) == 12
+    assert {depth for model, depth, _, _ in found if model == "linear"} == {0}
+    assert all(memory == batch * (1 + depth) <= 700 for _, depth, batch, memory in found)
+    assert {row["metrics"]["memory"] == row["params"]["memory"] for row in rows} == {True}
+
+
+def is_subgrids(rows: Rows) -> None:
+    found = params(rows, "optimizer", "lr", "momentum", "epochs")
+    sgd = [("sgd", lr, momentum, 5) for lr in (0.1, 0.01) for momentum in (0.0, 0.9)]
+    assert found == [*sgd, *(("adam", lr, 0.0, 5) for lr in (0.001, 0.002, 0.003))]
+
+
+def is_zip(rows: Rows) -> None:
+    assert params(rows, "model", "weights", "lr") == [
+        ("small", "s.bin", 0.1),
+        ("medium", "m.bin", 0.03),
+        ("large", "l.bin", 0.01),
+    ]
+
+
+def is_tied(rows: Rows) -> None:
+    table = [("small", "s.bin"), ("medium", "m.bin"), ("large", "l.bin")]
+    assert params(rows, "model", "weights", "lr") == [(*row, lr) for row in table for lr in (0.1, 0.01)]
+
+
+def is_arranged(rows: Rows) -> None:
+    pairs = combinations(["crop", "flip", "blur", "noise"], 2)
+    orders = list(permutations(["conv", "pool", "norm"]))
+    assert params(rows, "augment", "stages") == [(list(pair), list(order)) for pair in pairs for order in orders]
+
+
+def is_repeated(rows: Rows) -> None:
+    assert params(rows, "lr", "seed") == [(lr, seed) for lr in (0.0005, 0.001) for seed in range(5)]
+    assert len(set(losses(rows))) == 10
+
+
+def is_list(rows: Rows) -> None:
+    batches = [(0.1, 32), (0.03, 64), (0.01, 128)]
+    assert params(rows, "lr", "batch", "fold") == [(*row, fold) for row in batches for fold in (0, 1)]
+
+
+def is_files(rows: Rows) -> None:
+    assert params(rows, "path", "name", "stem") == [
+        ("play.txt", "play.txt", "play"),
+        ("poems/sonnet.txt", "sonnet.txt", "sonnet"),
+    ]
+    assert [url for (url,) in params(rows, "url")] == [
+        (TEMPLATES / "texts" / path).as_uri() for path in ("play.txt", "poems/sonnet.txt")
+    ]
+    assert sorted(row["metrics"]["words"] for row in rows) == [6, 8]
+
+
+def is_random(rows: Rows) -> None:
+    assert len({json.dumps(row["params"]) for row in rows}) == len(rows) == 20
+    for row in rows:
+        given = row["params"]
+        assert 1e-5 <= given["lr"] <= 1e-1
+        assert given["dropout"] * 20 == pytest.approx(round(given["dropout"] * 20))
+        assert (given["momentum"] == 0) == (given["optimizer"] == "adam")
+        assert given["cost"] == given["layers"] * given["units"] <= 4096
+        assert 0.1 <= given["temperature"] <= 3
+        assert given["patience"] == round(given["patience"])
+
+
+def is_even(rows: Rows) -> None:
+    # Eight points of a Sobol sequence have one in each eighth of every axis.
+    assert sorted(int(momentum / 0.99 * 8) for (momentum,) in params(rows, "momentum")) == list(range(8))
+
+
+def learns(count: int) -> Callable[[Rows], None]:
+    def check(rows: Rows) -> None:
+        assert len(rows) == len(losses(rows)) == count
+
+    return check
+
+
+def is_tpe(rows: Rows) -> None:
+    learns(20)(rows)
+    assert all(lr < 0.01 or momentum < 0.9 for lr, momentum in params(rows, "lr", "momentum"))
+    assert {momentum for optimizer, momentum in params(rows, "optimizer", "momentum") if optimizer == "sign"} <= {0}
+
+
+def is_halved(rows: Rows) -> None:
+    states = Counter(row["state"] for row in rows)
+    assert states["pruned"] > states["succeeded"] > 0
+    assert all(row["metrics"]["epochs"] == 27 for row in rows if row["state"] == "succeeded")
+    assert all(row["metrics"]["epochs"] < 27 for row in rows if row["state"] == "pruned")
+
+
+def is_enough(rows: Rows) -> None:
+    # The goal is reached long before all trials are made, and not by any trial before.
+    assert 1 <= len(rows) < 100
+    assert min(losses(rows)) <= 1
+
+
+def is_bred(rows: Rows) -> None:
+    learns(40)(rows)
+    family = {row["trial"]: row.get("parent") for row in sorted(rows, key=lambda row: row["trial"])}
+    assert [trial for trial, parent in family.items() if parent is None] == list(range(8))
+    ages = {row["trial"]: row["metrics"]["epochs"] for row in rows}
+    assert all(ages[trial] == (5 if parent is None else ages[parent] + 5) for trial, parent in family.items())
+    heirs = Counter(parent for parent in family.values() if parent is not None)
+    assert max(heirs.values()) > 1, "nobody was replaced by a better one"
+
+
+def is_generated(rows: Rows) -> None:
+    points = [(0.1, 16), (0.01, 32), (0.001, 64), (0.0001, 128)]
+    assert params(rows, "lr", "batch", "fold") == [(*point, fold) for point in points for fold in (0, 1)]
+
+
+EXPECTED: dict[str, Callable[[Rows], None]] = {
+    "grid": is_grid,
+    "subgrids": is_subgrids,
+    "zip": is_zip,
+    "tied": is_tied,
+    "arrangements": is_arranged,
+    "repeat": is_repeated,
+    "list": is_list,
+    "files": is_files,
+    "random": is_random,
+    "quasi_random": is_even,
+    "tpe": is_tpe,
+    "warm_start": learns(8),  # from the run before
+    "gp": learns(15),
+    "cmaes": learns(16),
+    "nsga2": learns(20),
+    "early_stopping": is_halved,
+    "pbt": is_bred,
+    "budgets": is_enough,
+    "own_generator": is_generated,
+    "own_sampler": learns(10),
+}
+
+
+def test_every_ready_search_is_run_here() -> None:
+    assert {path.stem for path in TEMPLATES.glob("*.yaml")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_ready_search_tries_what_it_says(shared_shell: Shell, name: str) -> None:
+    if name == "gp":
+        pytest.importorskip("torch")
+    (summary,) = shared_shell.json("run", str(TEMPLATES / f"{name}.yaml"))
+    assert summary["status"] == "succeeded"
+    assert summary["trials"]["failed"] == 0
+    EXPECTED[name]([row for row in shared_shell.json("results", summary["run"]) if row["state"] != "cancelled"])
+
 
 # Reports a curve that follows from its parameters alone.
 CURVE = """

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import time
 from pathlib import Path
 
 from orchestrator import report
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="that this process trains")
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of the gradient's error")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that an epoch takes longer")
     args = parser.parse_args()
 
     state = {"epoch": 0, "place": [-1.2, 1.0], "speed": [0.0, 0.0]}
@@ -35,12 +37,13 @@ def main() -> None:
     chance = random.Random(f"{args.seed}/{state['epoch']}")
     (x, y), (u, v) = state["place"], state["speed"]
     for epoch in range(state["epoch"] + 1, state["epoch"] + args.epochs + 1):
+        time.sleep(args.pause)
         for _ in range(STEPS):
             slope = [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)]
             slope = [one + chance.gauss(0, args.noise) for one in slope]
             if args.optimizer == "sign":
                 slope = [math.copysign(1, one) for one in slope]
-            u, v = (args.momentum * old - args.lr * one for old, one in zip((u, v), slope))
+            u, v = (args.momentum * old - args.lr * one for old, one in zip((u, v), slope, strict=True))
             x, y = (min(max(place + move, -3.0), 3.0) for place, move in ((x, u), (y, v)))
         report(step=epoch, loss=(1 - x) ** 2 + 100 * (y - x * x) ** 2, epochs=epoch)
         if saved is not None:

@@ -1,6 +1,6 @@
 """A sweep on the emulated cloud ends with the same table whatever fails meanwhile, and leaves nothing behind.
 
-With ``--soak`` it has 200 trials and the client is killed ten times.
+One test has everything at once; with ``--soak`` each of the disturbances is also played alone.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,20 @@ from orchestrator.emulators.emulated import environment
 from orchestrator.providers.azure import AzureCompute
 from orchestrator.storage.layout import Home
 
+TRIALS, NODES, KILLS = 200, 4, 10
+
+# The last trial waits for the file `go`, so that nothing ends before everything has happened to it.
 SPEC = """
 name: survive
 workload:
-  command: echo loss=0.{x}; mkdir out; echo {x} > out/model
+  command: "while [ {x} = LAST ] && ! [ -e GO ]; do sleep 0.1; done; echo loss=0.{x}; mkdir out; echo {x} > out/model"
   outputs: [out/]
   checkpoint: ckpt
   metrics: {loss: 'loss=([0-9.]+)'}
-parameters: {x: {range: [101, LAST]}}
+parameters: {x: {range: [101, END]}}
 search: {metric: loss, goal: minimize}
 resources: {cpus: 2}
-pool: {max_nodes: 4, spot: true, lease: 1h}
+pool: {max_nodes: NODES, spot: true, lease: 1h}
 limits: {parallel: 8, retries: {infrastructure: 5, preempted: 20}}
 provider: azure
 """
@@ -48,13 +51,28 @@ def emulator() -> Iterator[AzureBatchEmulator]:
         yield batch
 
 
+def finish(process: subprocess.Popen[bytes]) -> str:
+    """What it prints.  One that does not end is made to say where it is."""
+    try:
+        out, err = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        out, err = process.communicate()
+    assert process.returncode == 0, err.decode()[-6000:]
+    return out.decode()
+
+
 class Sweep:
     """One sweep from the command line, in a home of its own."""
 
-    def __init__(self, emulator: AzureBatchEmulator, storage: Azurite, folder: Path, trials: int) -> None:
-        self.emulator, self.control, self.trials, self.folder = emulator, emulator.control, trials, folder
-        self.spec = folder / "sweep.yaml"
-        self.spec.write_text(SPEC.replace("LAST", str(101 + trials)))
+    def __init__(self, emulator: AzureBatchEmulator, storage: Azurite, folder: Path) -> None:
+        self.emulator, self.control, self.folder = emulator, emulator.control, folder
+        self.spec, self.go = folder / "sweep.yaml", folder / "go"
+        words = {"LAST": 100 + TRIALS, "END": 101 + TRIALS, "NODES": NODES, "GO": self.go}
+        text = SPEC
+        for word, value in words.items():
+            text = text.replace(word, str(value))
+        self.spec.write_text(text)
         self.home = Home(folder / "home")
         self.variables = {
             "ORCHESTRATE_HOME": str(self.home.path),
@@ -68,17 +86,14 @@ class Sweep:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator.cli.main", *arguments],
-            env={**os.environ, **self.variables},
+            env={**os.environ, **self.variables, "PYTHONFAULTHANDLER": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,
         )
 
     def call(self, *arguments: str) -> str:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=600)
-        assert process.returncode == 0, err.decode()[-3000:]
-        return out.decode()
+        return finish(self.start(*arguments))
 
     @property
     def run_id(self) -> str | None:
@@ -93,10 +108,10 @@ class Sweep:
     def check(self) -> None:
         """Every trial ended once with its own value, and nothing is left in the cloud."""
         rows = self.table()
-        assert [row["trial"] for row in rows] == list(range(self.trials))
-        assert [row["state"] for row in rows] == ["succeeded"] * self.trials
-        assert [row["params"]["x"] for row in rows] == [101 + trial for trial in range(self.trials)]
-        assert [row["metrics"]["loss"] for row in rows] == [float(f"0.{101 + trial}") for trial in range(self.trials)]
+        assert [row["trial"] for row in rows] == list(range(TRIALS))
+        assert [row["state"] for row in rows] == ["succeeded"] * TRIALS
+        assert [row["params"]["x"] for row in rows] == [101 + trial for trial in range(TRIALS)]
+        assert [row["metrics"]["loss"] for row in rows] == [float(f"0.{101 + trial}") for trial in range(TRIALS)]
         assert all(len(row["outputs"]) == 1 and row["outputs"][0].endswith("/outputs/out/model") for row in rows)
         state = self.control.state()
         assert (state["pools"], state["jobs"]) == ({}, {})
@@ -105,91 +120,113 @@ class Sweep:
 
 
 @pytest.fixture
-def sweep(
-    emulator: AzureBatchEmulator, storage: Azurite, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Sweep]:
-    yield Sweep(emulator, storage, tmp_path, 200 if request.config.getoption("--soak") else 16)
+def sweep(emulator: AzureBatchEmulator, storage: Azurite, tmp_path: Path) -> Iterator[Sweep]:
+    yield Sweep(emulator, storage, tmp_path)
     emulator.control.clear_faults()
 
 
-def during(process: subprocess.Popen[bytes], act: Callable[[], object], every: float) -> None:
-    """Act again and again until the process has ended."""
-
-    def work() -> None:
-        while process.poll() is None:
-            act()
-            time.sleep(every)
-
-    threading.Thread(target=work, daemon=True).start()
-
-
-def test_a_sweep_survives_a_fifth_of_all_calls_failing(sweep: Sweep) -> None:
-    sweep.control.error(0.08, seed=1)
+def fail_a_fifth(sweep: Sweep) -> None:
+    """Of all calls: broken before or after their effect, refused, never answered."""
+    sweep.control.error(0.05, seed=1)
+    sweep.control.error(0.03, seed=5, when="after")
     sweep.control.throttle(0.06, seed=2, retry_after=0.2)
     sweep.control.drop(0.03, seed=3, when="before")
     sweep.control.drop(0.03, seed=4, when="after")
-    sweep.call("run", str(sweep.spec), "--yes")
-    hits = sum(rule["hits"] for rule in sweep.control.faults())
-    sweep.control.clear_faults()
-    assert hits >= 5
-    sweep.check()
 
 
-def test_a_sweep_survives_the_preemption_of_its_nodes(sweep: Sweep) -> None:
-    chance = random.Random(7)
-    taken: list[str] = []
-
-    def preempt() -> None:
-        nodes = sweep.control.nodes(state="running")
-        if nodes and len(taken) < max(2, sweep.trials // 20):
+def preempt_half(sweep: Sweep, chance: random.Random) -> None:
+    """Take away half of the nodes, one by one while they run tasks, and bring each back."""
+    taken: set[str] = set()
+    deadline = time.monotonic() + 60
+    while len(taken) < NODES // 2:
+        assert time.monotonic() < deadline, "half of the nodes have run tasks"
+        nodes = [node for node in sweep.control.nodes(state="running") if node not in taken]
+        if nodes:
             node = chance.choice(nodes)
-            sweep.control.preempt(node, restore_after=0.2)
-            taken.append(node)
-
-    process = sweep.start("run", str(sweep.spec), "--yes")
-    during(process, preempt, 0.7)
-    _, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err.decode()[-3000:]
-    assert len(taken) >= 2
-    sweep.check()
+            sweep.control.preempt(node, restore_after=0.5)
+            taken.add(node)
+        time.sleep(chance.uniform(1.0, 3.0))
 
 
-def test_a_sweep_survives_kill_9_of_its_client_at_any_moment(sweep: Sweep) -> None:
-    chance = random.Random(11)
-    killed = 0
-    process = sweep.start("run", str(sweep.spec), "--yes")
-    for _ in range(10 if sweep.trials > 100 else 3):
-        deadline = time.monotonic() + (1.0 if killed else 30.0)
-        while sweep.run_id is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0.1, 4.0))
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        killed += 1
+def kill_and_resume(sweep: Sweep, process: subprocess.Popen[bytes], chance: random.Random) -> subprocess.Popen[bytes]:
+    """Kill the client and its successors at any moment since the run has a name; gives the one that is left alive."""
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.0, 2.5))
+        assert process.poll() is None, process.communicate()
+        process.kill()
+        process.communicate()
         assert sweep.run_id is not None
         process = sweep.start("resume", sweep.run_id)
-    _, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err.decode()[-3000:]
-    assert killed
+    return process
+
+
+alone = [pytest.param({what}, id=what, marks=pytest.mark.soak) for what in ("failing", "preempted", "killed")]
+
+
+@pytest.mark.parametrize("what", [pytest.param({"failing", "preempted", "killed"}, id="all-at-once"), *alone])
+def test_a_sweep_survives_failing_calls_preempted_nodes_and_the_deaths_of_its_client(
+    sweep: Sweep, what: set[str]
+) -> None:
+    if "failing" in what:
+        fail_a_fifth(sweep)
+    process = sweep.start("run", str(sweep.spec), "--yes")
+    while sweep.run_id is None:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    with ThreadPoolExecutor(1) as beside:
+        preempted = beside.submit(preempt_half, sweep, random.Random(7)) if "preempted" in what else None
+        if "killed" in what:
+            process = kill_and_resume(sweep, process, random.Random(11))
+        if preempted is not None:
+            preempted.result()
+    sweep.go.touch()
+    finish(process)
+    if "failing" in what:
+        assert all(rule["hits"] for rule in sweep.control.faults())
+    sweep.control.clear_faults()
     sweep.check()
 
 
-def test_after_kill_9_gc_keeps_what_may_be_resumed_and_cancel_leaves_nothing(sweep: Sweep) -> None:
-    process = sweep.start("run", str(sweep.spec), "--yes", "--set", "workload.command=sleep 1000")
+def started(sweep: Sweep, *arguments: str) -> None:
+    """A run whose client is killed when its tasks run."""
+    process = sweep.start("run", str(sweep.spec), "--yes", "--set", "workload.command=sleep 1000", *arguments)
     deadline = time.monotonic() + 60
     while not sweep.control.nodes(state="running"):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.kill()
-    process.wait()
-    sweep.call("gc")
-    assert sweep.control.state()["pools"], "its lease goes on, and a resume would find it"
-    assert sweep.run_id is not None
-    sweep.call("cancel", sweep.run_id)
+    process.communicate()
+
+
+def gone(sweep: Sweep) -> None:
     deadline = time.monotonic() + 30
     while sweep.control.state()["pools"] or sweep.control.state()["jobs"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_after_kill_9_gc_keeps_what_may_be_resumed_and_cancel_leaves_nothing(sweep: Sweep) -> None:
+    started(sweep)
+    sweep.call("gc")
+    assert sweep.control.state()["pools"], "its lease goes on, and a resume would find it"
+    assert sweep.run_id is not None
+    sweep.call("cancel", sweep.run_id)
+    gone(sweep)
+
+
+def test_after_kill_9_and_without_a_resume_there_are_no_nodes_after_the_lease_and_gc_leaves_nothing(
+    sweep: Sweep,
+) -> None:
+    started(sweep)
+    sweep.control.advance(3000)
+    assert sweep.control.nodes(), "there is work, and the lease goes on"
+    sweep.control.advance(3000)
+    deadline = time.monotonic() + 30
+    while sweep.control.nodes():
+        assert time.monotonic() < deadline
+        sweep.control.advance(301)
+    assert "azure-pool" in sweep.call("gc", "--dry-run")
+    sweep.call("gc")
+    gone(sweep)
+    assert sweep.call("gc", "--json") == ""

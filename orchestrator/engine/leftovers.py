@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -52,10 +52,13 @@ class _Known:
     ended: bool
 
 
-def find(home: Home) -> Iterator[Leftover | Unreachable]:
-    """Everything that may be reclaimed now, one by one; a run is unlocked again when the next thing is asked for."""
+def find(home: Home, providers: Iterable[str] = ()) -> Iterator[Leftover | Unreachable]:
+    """Everything that may be reclaimed now, one by one; a run is unlocked again when the next thing is asked for.
+
+    Asked are the providers of the runs that this machine knows, and these ``providers``.
+    """
     known = {run: facts for run, _ in listed(home) if (facts := _facts(home, run)) is not None}
-    for provider in sorted({"local", *(facts.provider for facts in known.values())}):
+    for provider in sorted({"local", *providers, *(facts.provider for facts in known.values())}):
         try:
             with closing(connect(provider, home, "gc")) as compute:
                 yield from _things(home, provider, compute, known)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,6 +228,8 @@ def test_after_kill_9_and_without_a_resume_there_are_no_nodes_after_the_lease_an
         assert time.monotonic() < deadline
         sweep.control.advance(301)
     assert "azure-pool" in sweep.call("gc", "--dry-run")
-    sweep.call("gc")
+    shutil.rmtree(sweep.home.path)  # as on any other machine
+    assert "azure-pool" not in sweep.call("gc")
+    assert "azure-pool" in sweep.call("gc", "--provider", "azure")
     gone(sweep)
     assert sweep.call("gc", "--json") == ""

@@ -35,6 +35,7 @@ COMMANDS = {
     "rerun": "Run one trial of a run once more, exactly.",
     "gc": "Give back what dead runs have left behind.",
     "doctor": "Check whether this machine is fit to run sweeps.",
+    "images": "Build, push and list the images of the frameworks.",
     "emulate": "Stand in for a cloud on this machine.",
     "init": "Write a sweep to start from.",
     "schema": "Print the JSON Schema of sweep.yaml.",

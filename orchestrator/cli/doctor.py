@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+from orchestrator import providers
 from orchestrator.cli.app import App, Command, pass_app
 from orchestrator.cli.terminal import bold, dim, green, red, show, yellow
+from orchestrator.errors import UsageError
+from orchestrator.providers.checks import Check
 from orchestrator.results.export import to_json
 from orchestrator.results.words import duration
 from orchestrator.storage.layout import Home
@@ -34,39 +37,45 @@ OLDEST_NOW = 1_735_689_600
 SHARED_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "lustre", "ceph")
 # Files that a sweep of many slots may have open.
 FEW_FILES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """``status`` is ok, warn or fail; ``remedy`` says what to do where it is not ok."""
-
-    name: str
-    status: str
-    detail: str
-    remedy: str = ""
+_MARKS = {"ok": green("ok  "), "warn": yellow("warn"), "fail": red("fail")}
 
 
 @click.command("doctor", cls=Command)
+@click.option("--provider", metavar="P", help="Check the account at this provider too.")
+@click.option("--fix", is_flag=True, help="Find or make there, once, what all runs share.")
+@click.option("--policy", is_flag=True, help="Print the least that the provider must allow, and check nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a check.")
 @pass_app
-def command(app: App, as_json: bool) -> int:
-    """Check whether this machine is fit to run sweeps, and say what to do where it is not.
+def command(app: App, provider: str | None, fix: bool, policy: bool, as_json: bool) -> int:
+    """Check whether this machine, and an account, are fit to run sweeps; say what to do where they are not.
 
     The exit code is 3 where something that is needed fails.
     """
-    marks = {"ok": green("ok  "), "warn": yellow("warn"), "fail": red("fail")}
+    if (fix or policy) and provider is None:
+        raise UsageError("--fix and --policy need a provider.", remedy="Add --provider aws.")
+    if provider is not None and policy:
+        show(json.dumps(providers.policy(provider, app.home), indent=2))
+        return 0
     worst = 0
-    for look in CHECKS:
-        check = look(app.home)
+    for check in _all(app.home, provider, fix):
         if check.status == "fail":
             worst = 3
         if as_json:
             show(to_json({"check": check.name, "status": check.status, "detail": check.detail, "remedy": check.remedy}))
             continue
-        show(f"{marks[check.status]}  {bold(f'{check.name:<8}')}  {check.detail}")
+        show(f"{_MARKS[check.status]}  {bold(f'{check.name:<8}')}  {check.detail}")
         if check.remedy:
             show(f"                {dim(check.remedy)}")
     return worst
+
+
+def _all(home: Home, provider: str | None, fix: bool) -> Iterator[Check]:
+    for look in CHECKS:
+        yield look(home)
+    if provider is not None and fix:
+        yield from providers.fix(provider, home)
+    if provider is not None:
+        yield from providers.checks(provider, home)
 
 
 def _python(home: Home) -> Check:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from orchestrator.errors import UsageError
 from orchestrator.providers.base import Compute
+from orchestrator.providers.checks import Check
 from orchestrator.storage.layout import Home
 
-# Each names a function ``connect(home, run) -> Compute``, and may name ``default_store(home) -> str``.
+# Each names a function ``connect(home, run) -> Compute``, and may name ``default_store(home) -> str``.  One that has an
+# account may name ``checks(home)`` and ``fix(home)``, which yield Checks, and ``policy(home)``.
 PROVIDERS = {
     "local": "orchestrator.providers.local",
     "azure": "orchestrator.providers.azure",
@@ -34,6 +36,28 @@ def default_store(provider: str, home: Home) -> str | None:
     """
     choose = getattr(_module(provider), "default_store", None)
     return None if choose is None else cast(Callable[[Home], str], choose)(home)
+
+
+def checks(provider: str, home: Home) -> Iterator[Check]:
+    """Whether the provider's account is fit for runs.  Raises UsageError for a provider that has none to check."""
+    return cast(Callable[[Home], Iterator[Check]], _of_account(provider, "checks"))(home)
+
+
+def fix(provider: str, home: Home) -> Iterator[Check]:
+    """Find or make, once, what all runs share there.  Raises UsageError for a provider that has nothing to make."""
+    return cast(Callable[[Home], Iterator[Check]], _of_account(provider, "fix"))(home)
+
+
+def policy(provider: str, home: Home) -> dict[str, Any]:
+    """The least that the provider must allow to who drives runs.  Raises UsageError where there is no such thing."""
+    return cast(Callable[[Home], dict[str, Any]], _of_account(provider, "policy"))(home)
+
+
+def _of_account(provider: str, function: str) -> Callable[..., Any]:
+    found = getattr(_module(provider), function, None)
+    if found is None:
+        raise UsageError(f"The provider '{provider}' has no account that could be looked at.")
+    return cast(Callable[..., Any], found)
 
 
 def _module(provider: str) -> ModuleType:

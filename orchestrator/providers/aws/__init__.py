@@ -7,17 +7,25 @@ ledger, site        what the machines have cost; what a run's tasks find in the 
 submit, cancel      array jobs, each once; tasks stopped
 progress, feed      what has changed, by a constant number of calls
 states, logs, owned the service's words in ours; what tasks print; everything of ours in the account
+permissions         what IAM must allow, and to whom
+doctor, account     whether an account is fit for runs, and what is made in it once for all of them
 compute             the contract, put together from these
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
 from orchestrator.providers.aws import settings
+from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.compute import AwsCompute
 from orchestrator.providers.base import Compute
+from orchestrator.providers.checks import Check
 from orchestrator.storage.layout import Home
 
-__all__ = ["AwsCompute", "connect", "default_store"]
+__all__ = ["AwsCompute", "checks", "connect", "default_store", "fix", "policy"]
 
 
 def connect(home: Home, run: str) -> Compute:
@@ -28,3 +36,28 @@ def connect(home: Home, run: str) -> Compute:
 def default_store(home: Home) -> str:
     """Where runs are kept whose spec names no storage.  Raises InvalidRequest naming the variable that is missing."""
     return settings.load(home).store_url()
+
+
+def checks(home: Home) -> Iterator[Check]:
+    """Whether the account is fit for runs."""
+    from orchestrator.providers.aws import doctor
+
+    with closing(Aws()) as aws:
+        yield from doctor.checks(aws, settings.load(home))
+
+
+def fix(home: Home) -> Iterator[Check]:
+    """Find or make what all runs of the account share; what was made is written into the profile file."""
+    from orchestrator.providers.aws import account
+
+    with closing(Aws()) as aws:
+        yield from account.fix(aws, settings.load(home), home.path / "profiles.toml")
+
+
+def policy(home: Home) -> dict[str, Any]:
+    """The least that IAM must allow to the credentials that drive runs."""
+    from orchestrator.providers.aws import account
+
+    with closing(Aws()) as aws:
+        number = str(aws.call("sts", "get_caller_identity")["Account"])
+        return account.user_policy(settings.load(home), aws.region, number)

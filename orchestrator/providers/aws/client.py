@@ -22,6 +22,7 @@ from orchestrator.errors import (
     Throttled,
     Unavailable,
 )
+from orchestrator.providers.aws import permissions
 
 # Calls to Batch a second: SubmitJob's limit of an account (Service Quotas of AWS Batch), applied to all of them.
 RATE, LEAST_RATE = 50.0, 1.0
@@ -59,8 +60,6 @@ _KINDS: dict[str, type[ProviderError]] = {
     ),
     **dict.fromkeys(("InternalError", "InternalFailure", "ServerException", "ServiceUnavailable"), Unavailable),
 }  # fmt: skip
-# Actions of IAM that are not called as their operations are.
-_ACTIONS = {"ListObjectsV2": "ListBucket"}
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
 
 
@@ -228,8 +227,8 @@ def _refusal(error: Any, service: str) -> ProviderError:
     kind = kind_of(code, status)
     if kind is AuthenticationFailed:
         if code in _REFUSED or status == 403:
-            action = _ACTIONS.get(error.operation_name, error.operation_name)
-            return kind(message, remedy=f"Allow {service}:{action} to these credentials.")
+            action = permissions.action(service, error.operation_name)
+            return kind(message, remedy=f"Allow {action} to these credentials.")
         return kind(message, remedy="Check AWS_PROFILE or the keys, and whether they have expired (aws sso login).")
     if kind is QuotaExceeded:
         return kind(message, remedy="Delete what is not needed (`orchestrate gc`), or ask for more in Service Quotas.")

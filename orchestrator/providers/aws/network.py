@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.providers.aws.client import Aws
-from orchestrator.providers.aws.request import Place
+from orchestrator.providers.aws.request import Place, partition
 from orchestrator.providers.aws.settings import PREFIX, Settings
 from orchestrator.providers.base import PoolRequest
 
 
 def place(aws: Aws, settings: Settings, wanted: PoolRequest, store: str, runner: str) -> Place:
     """Raises InvalidRequest naming what is missing and the variable that gives it."""
-    subnets = settings.subnets or _default_subnets(aws)
-    groups = settings.security_groups or _default_groups(aws, subnets)
+    subnets, groups = find(aws, settings)
     emulated = settings.endpoint is not None
     if settings.job_role is None and not emulated:
         raise InvalidRequest(
             f"{PREFIX}JOB_ROLE is not set, so the tasks could not reach {store}.",
-            remedy="Make a role that ECS tasks may take and that may read and write there, and set its name.",
+            remedy="`orchestrate doctor --provider aws --fix` makes a role that may read and write there.",
         )
     if settings.execution_role is None and wanted.secrets and not emulated:
         raise InvalidRequest(
             f"{PREFIX}EXECUTION_ROLE is not set, and this sweep has secrets.",
-            remedy="Make a role that ECS tasks may take and that may do ssm:GetParameters, and set its name.",
+            remedy="`orchestrate doctor --provider aws --fix` makes a role that may do ssm:GetParameters.",
         )
     roles = (settings.job_role, settings.execution_role, settings.service_role)
     named = any(role is not None and not role.startswith("arn:") for role in roles)
@@ -45,11 +44,16 @@ def place(aws: Aws, settings: Settings, wanted: PoolRequest, store: str, runner:
     )
 
 
+def find(aws: Aws, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Subnets and security groups.  Raises InvalidRequest where there are none."""
+    subnets = settings.subnets or _default_subnets(aws)
+    return subnets, settings.security_groups or _default_groups(aws, subnets)
+
+
 def _arn(role: str | None, account: str, region: str) -> str | None:
     if role is None or role.startswith("arn:"):
         return role
-    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-    return f"arn:{partition}:iam::{account}:role/{role}"
+    return f"arn:{partition(region)}:iam::{account}:role/{role}"
 
 
 def _default_subnets(aws: Aws) -> tuple[str, ...]:
@@ -58,7 +62,8 @@ def _default_subnets(aws: Aws) -> tuple[str, ...]:
     if not found:
         raise InvalidRequest(
             f"The account has no default network in {aws.region}.",
-            remedy=f"Set {PREFIX}SUBNETS to subnets from which S3 and ECS can be reached.",
+            remedy=f"Set {PREFIX}SUBNETS to subnets from which S3 and ECS can be reached, or let `orchestrate doctor "
+            "--provider aws --fix` make that network.",
         )
     return tuple(sorted(found))
 

@@ -234,7 +234,7 @@ def definition(request: PoolRequest, place: Place, now: float) -> Body:
     if place.execution_role:
         container["executionRoleArn"] = place.execution_role
     if request.secrets:
-        arn = f"arn:{_partition(place.region)}:ssm:{place.region}:{place.account}:parameter"
+        arn = f"arn:{partition(place.region)}:ssm:{place.region}:{place.account}:parameter"
         container["secrets"] = [
             {"name": variable, "valueFrom": arn + secret_name(request.name, variable)}
             for variable in sorted(request.secrets)
@@ -275,7 +275,8 @@ def _longest(request: PoolRequest, now: float) -> int:
     return max(60, math.ceil(longest))
 
 
-def _partition(region: str) -> str:
+def partition(region: str) -> str:
+    """The part of AWS that a region belongs to, as ARNs name it."""
     return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 

@@ -29,7 +29,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Roles are names or ARNs.  ``endpoint`` is that of an emulator, None for AWS itself."""
+    """Roles are names or ARNs.  ``endpoint`` is that of an emulator, None for AWS itself; ``events`` the URL of a queue
+    of SQS that is told of failed tasks."""
 
     storage: str | None = None
     subnets: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Settings:
     execution_role: str | None = None
     job_role: str | None = None
     endpoint: str | None = None
+    events: str | None = None
 
     @property
     def poll_seconds(self) -> float:
@@ -59,7 +61,8 @@ class Settings:
         if self.storage is None:
             raise InvalidRequest(
                 f"{PREFIX}STORAGE is not set, so there is no place for code, logs and results.",
-                remedy="Set it to a bucket of yours, such as s3://BUCKET/orchestrate.",
+                remedy="Set it to a bucket of yours, such as s3://BUCKET/orchestrate, or let `orchestrate doctor "
+                "--provider aws --fix` make one.",
             )
         if not self.storage.startswith("s3://"):
             raise InvalidRequest(f"Tasks on AWS cannot reach {self.storage}.", remedy="Use an s3:// store.")
@@ -87,6 +90,7 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
         text("EXECUTION_ROLE"),
         text("JOB_ROLE"),
         _emulator(values.get("AWS_ENDPOINT_URL_BATCH") or values.get("AWS_ENDPOINT_URL")),
+        text("EVENTS"),
     )
 
 

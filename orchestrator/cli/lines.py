@@ -106,7 +106,7 @@ def ended_line(trial: Finished, metric: str | None, fixed: frozenset[str] = froz
     params = chosen(trial.params, fixed)
     if params:
         line += f" ({params})"
-    if trial.state == "failed":
+    if trial.state == "failed" or (trial.value is None and trial.reason):
         line += f": {printable(trial.reason)}"
     elif trial.value is not None:
         line += f": {metric} {number(trial.value)}"

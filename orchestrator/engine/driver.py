@@ -116,6 +116,7 @@ class Driver:
         clock: Clock,
         *,
         metric: str | None = None,
+        goals: Iterable[str] = (),
         maximize: bool = True,
         observer: Observer | None = None,
         stopper: Stopper | None = None,
@@ -130,6 +131,7 @@ class Driver:
         self._search = search
         self._clock = clock
         self._metric = metric
+        self._goals = tuple(goals) or (() if metric is None else (metric,))
         self._maximize = maximize
         self._observer = observer
         self._stopper = stopper
@@ -427,7 +429,10 @@ class Driver:
         if action.state in m.TERMINAL:
             result = self._results.pop((action.trial, action.attempt), None)
             outcome = outcome_from(result) if result else Outcome(self._record.last_metrics(action.trial))
-        if not self._record.save_trial(action.trial, action.state, action.attempt, action.reason, outcome):
+        reason = action.reason
+        if outcome is not None and action.state is m.TrialState.SUCCEEDED:
+            reason = reason or self._unranked(outcome.metrics)
+        if not self._record.save_trial(action.trial, action.state, action.attempt, reason, outcome):
             raise AssertionError(f"trial {action.trial} was about to be counted twice")
         if outcome is None:
             return
@@ -436,7 +441,17 @@ class Driver:
         self._told(Told(action.trial, params, action.state, value, outcome.metrics))
         if self._stopper is not None:
             self._stopper.ended(action.trial)
-        self._finished.append(Finished(action.trial, action.state, params, value, action.reason, outcome.seconds))
+        self._finished.append(Finished(action.trial, action.state, params, value, reason, outcome.seconds))
+
+    def _unranked(self, metrics: Mapping[str, float]) -> str:
+        """Why a trial that ended well tells the search nothing; empty where it does."""
+        for name in self._goals:
+            if name not in metrics:
+                known = ", ".join(sorted(metrics)) or "nothing"
+                return f"it reported no {name}, by which the trials are ranked; it reported {known}"
+            if not math.isfinite(metrics[name]):
+                return f"its {name} is {metrics[name]}, which cannot be ranked"
+        return ""
 
     def _told(self, told: Told) -> None:
         """Whoever learns from results learns this one."""
@@ -481,8 +496,11 @@ class Driver:
     def _finish(self, action: m.Finish) -> None:
         now = self._clock.now()
         started = self._machine.state.started or now
+        reason = action.reason
+        if not reason and self._metric is not None and self._machine.state.succeeded and self.progress.best is None:
+            reason = f"no trial has reported a {self._metric}, by which they are ranked"
         seconds = now - started + self._record.facts().get("seconds_before", 0.0)
-        self._record.set_facts({"status": action.status, "reason": action.reason, "finished": now, "seconds": seconds})
+        self._record.set_facts({"status": action.status, "reason": reason, "finished": now, "seconds": seconds})
         self._done = action
 
     def _observe_progress(self) -> None:

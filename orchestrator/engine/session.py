@@ -215,6 +215,7 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 plan.search,
                 SystemClock(),
                 metric=spec.search.metric,
+                goals=spec.search.goals,
                 maximize=spec.search.goal == "maximize",
                 observer=observer,
                 stopper=_stopper(spec),

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.main import main
 from orchestrator.engine.record import Record, TrialRow
 from orchestrator.storage.layout import Home
 from tests.e2e.conftest import Shell
@@ -267,3 +268,77 @@ def test_no_trial_of_a_search_is_lost_with_many_in_flight(shell: Shell, trials: 
     assert [row.trial for row in rows] == list(range(trials))
     assert {row.state for row in rows} <= {"succeeded", "pruned"}
     assert len({row.params["x"] for row in rows}) == trials
+
+
+SPACE = {"x": {"uniform": [0, 1]}, "n": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "search", "message"),
+    [
+        ({"x": {"range": [5, 1]}}, {}, "is empty: it starts at 5 and stops before 1"),
+        ({"x": {"uniform": [1, 0]}}, {"trials": 3}, "has its bounds reversed"),
+        ({"x": {"uniform": [0.1, 0.2], "step": 1}}, {"trials": 3}, "no multiple of 1 lies between the bounds"),
+        ({"x": {"choice": [1, 2], "weights": [1]}}, {}, "needs 2 numbers, one a value"),
+        ({"x": {"beta": [2, 0]}}, {"trials": 3}, "alpha and beta"),
+        ({"n": [1, 2], "m": {"choice": [1], "when": {"k": 1}}}, {}, "there is no parameter 'k'"),
+        ({"n": [1, 2], "m": {"choice": [1], "when": {"n": 3}}}, {}, "'n' never has the value 3"),
+        ({"n": [1, 2], "m": {"choice": [1], "tied": "n"}}, {}, "make them equally long"),
+        ({"a": {"derived": "b + 1"}, "b": {"derived": "a"}}, {}, "depends on itself"),
+        ({"a": {"derived": "__import__('os')"}}, {}, "__import__"),
+        ({"n": [1, 2, 3]}, {"constraints": ["n > 5"]}, "no point of the search space satisfies them"),
+        (SPACE, {"constraints": ["x > 2"], "trials": 5}, "none of 10,000 random points satisfies them"),
+        (SPACE, {"algorithm": "tpe", "trials": 5, "metric": "m", "constraints": ["x > 2"]}, "random points satisfies"),
+        ({"n": [1, 2, 3]}, {"constraints": ["n < mm"]}, "unknown parameter 'mm'"),
+        (SPACE, {"algorithm": "random"}, "has no end of its own"),
+        (SPACE, {"algorithm": "grid"}, "grid"),
+        (SPACE, {"algorithm": "tpe", "trials": 5}, "search.metric: is missing"),
+        (SPACE, {"algorithm": "tpe", "metric": "m"}, "search.trials: is missing"),
+        (SPACE, {"algorithm": "tpee", "trials": 5}, "did you mean 'tpe'?"),
+        (SPACE, {"algorithm": "pbt", "trials": 20, "metric": "m"}, "workload.checkpoint: is missing"),
+        (
+            SPACE | {"y": {"uniform": [0, 1]}},
+            {"algorithm": "cmaes", "trials": 20, "goals": {"a": "minimize", "b": "minimize"}},
+            "cmaes knows one goal only",
+        ),
+        (SPACE, {"trials": 5, "early_stopping": {"rule": "median"}}, "search.metric: is missing"),
+        (SPACE, {"trials": 5, "metric": "m", "early_stopping": {"rule": "medain"}}, "did you mean 'median'?"),
+        (SPACE, {"trials": 5, "target": 1}, "search.metric: is missing"),
+        ({"a": [1, 2], "b": [1, 2, 3]}, {"algorithm": "zip"}, "equally"),
+        ({}, {"algorithm": "list", "file": "nowhere.csv"}, "'nowhere.csv' does not exist"),
+        ({}, {"algorithm": "files", "folder": "./nowhere"}, "'./nowhere' does not exist"),
+        ({}, {"algorithm": "nowhere:points"}, "there is no module 'nowhere'"),
+        (SPACE, {"algorithm": "tpe", "trials": 5, "metric": "m", "warm_start": "nowhere"}, "There is no run 'nowhere'"),
+    ],
+)
+def test_a_mistake_in_a_search_is_one_clear_error_before_anything_starts(
+    shell: Shell,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, Any],
+    search: dict[str, Any],
+    message: str,
+) -> None:
+    # The command line itself, in this process, which has imported everything already.
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(shell.home))
+    assert main(["run", shell.spec(workload={"command": "true"}, parameters=parameters, search=search)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.count("error: ") == 1
+    assert not shell.home.exists()
+
+
+def test_a_goal_that_is_never_reported_is_told_on_the_trial_and_of_the_run(shell: Shell) -> None:
+    spec = shell.spec(
+        workload={"command": "echo acc={x}", "metrics": {"acc": r"acc=(\S+)"}},
+        parameters=SPACE,
+        search={"algorithm": "tpe", "trials": 2, "metric": "loss"},
+    )
+    done = shell("run", spec, "--json")
+    assert done.returncode == 0
+    run = json.loads(done.stdout)["run"]
+    assert {row.reason for row in trials_of(shell, run)} == {
+        "it reported no loss, by which the trials are ranked; it reported acc"
+    }
+    assert "no trial has reported a loss" in shell.look(run).reason

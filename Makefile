@@ -1,6 +1,7 @@
 # Each target sets up what it needs by itself, in .venv and nowhere else.
 #   make run    the main job: a hyperparameter sweep that trains real models on this machine
 #   make test   everything that we promise, checked (make check is part of it)
+#   make ci     the same, and it fails where something had to be skipped
 #   make check  ruff and mypy
 #   make bench  everything that we claim, measured
 #   make setup  .venv with everything
@@ -11,14 +12,17 @@ BIN := $(VENV)/bin
 SWEEP ?= job_templates/glyphs.yaml
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench setup docs clean
+.PHONY: run test ci check bench setup docs clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run
 	@$(BIN)/orchestrate run $(SWEEP)
 
-test: $(VENV)/.test .emulators/.ready check
+test: $(VENV)/.test .emulators/.ready .emulators/.engine check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+ci: PYTEST_ARGS += --nothing-skipped
+ci: test
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -28,7 +32,7 @@ check: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
 
-setup: $(VENV)/.test .emulators/.ready
+setup: $(VENV)/.test .emulators/.ready .emulators/.engine
 
 docs: $(VENV)/.test
 	$(BIN)/python -m orchestrator.spec.reference docs/spec.md
@@ -61,3 +65,18 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	else \
 	  echo "make: npm is missing, so the tests against Azure's storage will be skipped: apt-get install npm" >&2; \
 	fi
+
+# A Docker engine, which the tests start themselves, what makes their base image, and a registry to push to.
+.emulators/.engine:
+	@mkdir -p .emulators
+	@PATH="$$PATH:/usr/sbin:/sbin"; wanted=""; \
+	{ [ -n "$$DOCKER_HOST" ] || [ -S /var/run/docker.sock ] || command -v dockerd >/dev/null; } || wanted="$$wanted docker.io"; \
+	command -v debootstrap >/dev/null || wanted="$$wanted debootstrap"; \
+	command -v docker-registry >/dev/null || wanted="$$wanted docker-registry"; \
+	if [ -z "$$wanted" ]; then touch $@; exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$wanted"; \
+	  { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install --yes --quiet=2 --no-install-recommends $$wanted >/dev/null; } && touch $@ && exit; \
+	fi; \
+	echo "make: THE TESTS WITH CONTAINERS WILL BE SKIPPED, ALL OR IN PART: apt-get install$$wanted" >&2

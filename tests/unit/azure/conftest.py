@@ -13,9 +13,11 @@ from orchestrator.emulators.azurite import Azurite, find_azurite
 from orchestrator.emulators.childserver import ServerFailed
 from orchestrator.emulators.emulated import environment
 from orchestrator.providers.azure import AzureCompute
+from orchestrator.providers.azure.client import Batch
 from orchestrator.providers.base import Changes, Machine, Phase, PoolRequest, PoolState, Task, TaskChanged
 from orchestrator.storage.layout import Home
 from orchestrator.testing.conformance import job
+from tests.emulators.recorder import Recorder
 
 _numbers = itertools.count(1)
 PATIENCE = 20.0
@@ -96,7 +98,23 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(emulator: AzureBatchEmulator, storage: Azurite, tmp_path: Path) -> Iterator[Cloud]:
+def recorder() -> Iterator[Recorder]:
+    """Holds every answer that the provider gets against the SDK's models, as the emulator does every request."""
+    recording = Recorder()
+    note = Batch._note_time
+
+    def recorded(self: Batch, response: Any) -> None:
+        note(self, response)
+        recording(response)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batch, "_note_time", recorded)
+        yield recording
+    assert recording.problems == []
+
+
+@pytest.fixture
+def cloud(emulator: AzureBatchEmulator, storage: Azurite, tmp_path: Path, recorder: Recorder) -> Iterator[Cloud]:
     variables = {
         "AZURE_BATCH_ENDPOINT": emulator.endpoint,
         "AZURE_BATCH_ACCOUNT": emulator.account,

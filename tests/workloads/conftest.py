@@ -1,11 +1,13 @@
 """The programs are run as a trial runs them: `python -m NAME.train` in a folder of its own."""
 
-import importlib
 import json
 import os
+import runpy
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,6 @@ import pytest
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 sys.path.insert(0, str(WORKLOADS))
-
-from trial import run_program  # noqa: E402 (it lies below workloads/)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def program_here(
         capsys.readouterr()
         code = 0
         try:
-            run_program(importlib.import_module(module).main)
+            runpy.run_module(module, run_name="__main__")
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capsys.readouterr()
@@ -98,3 +98,84 @@ def program(tmp_path: Path) -> Callable[..., Ended]:
         return Ended.of(folder, done)
 
     return run
+
+
+ORCHESTRATE = Path(sys.executable).with_name("orchestrate")
+
+# A trial is cut at a place that repeats: this hook in its Python stops the first attempt for ever where it is about to
+# save its second checkpoint or to write the file that STOP_AT names.
+STOP = """
+import os, pathlib, sys, time
+FILE = os.environ.get("STOP_AT") or "/no file"
+def stop(event, arguments):
+    if event == "os.rename":
+        target = pathlib.Path(os.fsdecode(arguments[1]))
+        due = target.name.startswith("epoch-") and any(target.parent.glob("epoch-*"))
+    else:
+        due = event == "open" and arguments[1] and "w" in arguments[1] and str(arguments[0]).endswith(FILE)
+    if due:
+        os.mkdir(os.environ["STOPPED"])
+        time.sleep(600)
+if os.environ.get("ORCHESTRATE_ATTEMPT") == "1" and "STOPPED" in os.environ:
+    sys.addaudithook(stop)
+"""
+
+
+@dataclass
+class Shell:
+    """The command line in a home of its own; what is left of it is ended with the test."""
+
+    folder: Path
+    timeout: float
+    started: list[subprocess.Popen[str]]
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
+        process = subprocess.Popen(
+            [ORCHESTRATE, *arguments],
+            env=clean | {"ORCHESTRATE_HOME": str(self.folder / "home")} | env,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr.txt").open("a"),
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> str:
+        """What it printed; it must have succeeded."""
+        out, _ = process.communicate(timeout=self.timeout)
+        assert process.returncode == 0, (self.folder / "stderr.txt").read_text()
+        return out
+
+    def __call__(self, *arguments: str) -> list[dict]:
+        return [json.loads(line) for line in self.end(self.start(*arguments)).splitlines()]
+
+    def cut(self, arguments: list[str], stop_at: str) -> str:
+        """Start a run, kill its driver where the first attempt has come to `stop_at`, and name the run."""
+        (self.folder / "stop").mkdir()
+        (self.folder / "stop" / "sitecustomize.py").write_text(STOP)
+        before = {run["run"] for run in self("status", "--json")}
+        stopped = self.folder / "stopped"
+        driver = self.start(*arguments, PYTHONPATH=str(self.folder / "stop"), STOP_AT=stop_at, STOPPED=str(stopped))
+        while not stopped.exists():
+            assert driver.poll() is None, f"ended before it could be cut: {(self.folder / 'stderr.txt').read_text()}"
+            time.sleep(0.05)
+        driver.kill()
+        driver.wait()
+        runs = {run["run"] for run in self("status", "--json") if run["status"] not in ("running", "succeeded")}
+        (run,) = runs - before
+        return run
+
+    def trials(self, run: str) -> list[dict]:
+        return self("results", run, "--json")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    made = Shell(tmp_path, 3_500 if request.config.getoption("--soak") else 250, [])
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)  # in order: the trials end with it
+            process.wait(60)

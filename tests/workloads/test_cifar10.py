@@ -135,19 +135,17 @@ FRAMEWORKS = ["tensorflow", pytest.param("pytorch", marks=pytest.mark.frameworks
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_two_processes_take_the_steps_that_one_takes_and_both_continue(framework: str, tmp_path: Path) -> None:
+def test_two_processes_take_the_steps_that_one_takes(framework: str, tmp_path: Path) -> None:
     from .test_frameworks import interpreter, start
 
     python = interpreter({"pytorch": "torch"}.get(framework, framework))
     size = ("--smoke", "--width", 2)
     one = start(python, f"cifar10.train_{framework}", tmp_path / "one", *size, "--epochs", 2)
-    two = start(python, f"cifar10.train_{framework}", tmp_path / "two", *size, "--epochs", 1, "--processes", 2)
-    assert (tmp_path / "two" / "checkpoint" / "epoch-1").is_dir()
     two = start(python, f"cifar10.train_{framework}", tmp_path / "two", *size, "--epochs", 2, "--processes", 2)
-    assert "going on after epoch 1" in two.out
     assert two.card["metrics"] == one.card["metrics"]
     if framework == "tensorflow":
-        with np.load(one.folder / "model/weights.npz") as first, np.load(two.folder / "model/weights.npz") as second:
+        ends = [done.folder / "checkpoint" / "epoch-2" / "weights.npz" for done in (one, two)]
+        with np.load(ends[0]) as first, np.load(ends[1]) as second:
             for name in first.files:
                 np.testing.assert_allclose(second[name], first[name], atol=1e-4, err_msg=name)
             start_of_it = network.weights(2, seed=1)

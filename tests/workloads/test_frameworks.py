@@ -1,4 +1,4 @@
-"""The same CNN in every framework: the same losses from the same numbers, and exact continuation.
+"""The same CNN in every framework: the same losses from the same numbers.
 
 TensorFlow, Keras and scikit-learn are in the test environment. The others are looked for in the interpreters that the
 variable FRAMEWORK_PYTHONS names (paths, separated as in PATH), and skipped where none has them.
@@ -96,28 +96,6 @@ def test_every_framework_trains_the_network_that_plain_tensorflow_trains(
     assert found.metrics["loss"] == pytest.approx(reference.metrics["loss"], rel=0.01)
     assert found.metrics["test_accuracy"] == pytest.approx(reference.metrics["test_accuracy"], abs=0.02)
     assert reference.metrics["loss"] < 0.5
-
-
-@pytest.mark.parametrize(
-    "framework",
-    [
-        "tensorflow",
-        "keras",
-        "sklearn",
-        *(
-            pytest.param(framework, marks=pytest.mark.frameworks)
-            for framework in ("pytorch", "flax", "mxnet", "chainer")
-        ),
-    ],
-)
-def test_a_cut_training_ends_with_equal_results(framework: str, whole: Whole, tmp_path: Path) -> None:
-    reference = whole(framework)
-    python = interpreter(*needs(framework))
-    train(python, framework, tmp_path, 1)
-    rest = train(python, framework, tmp_path, 2)
-    assert "going on after epoch 1" in rest.out
-    assert rest.card == reference.card
-    assert rest.metrics["loss"] == reference.metrics["loss"]
 
 
 def test_both_layouts_of_the_initial_weights_are_one_network() -> None:

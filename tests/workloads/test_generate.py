@@ -66,13 +66,3 @@ def test_a_text_without_sentences_is_refused(language, tmp_path) -> None:
     (tmp_path / "short.txt").write_text("One sentence only. Two.")
     with pytest.raises(BadInput, match="at least 50"):
         language.read_sentences(str(tmp_path / "short.txt"))
-
-
-def test_a_cut_training_ends_with_equal_results_and_equal_sentences(program_here, keras) -> None:
-    whole = program_here("generate.train", "--smoke", in_="whole")
-    program_here("generate.train", "--smoke", "--epochs", 1, in_="cut")
-    rest = program_here("generate.train", "--smoke", in_="cut")
-    assert "going on after epoch 1" in rest.out
-    assert rest.card == whole.card
-    assert (rest.folder / "sentences.txt").read_text() == (whole.folder / "sentences.txt").read_text()
-    assert len((whole.folder / "sentences.txt").read_text().splitlines()) == 20

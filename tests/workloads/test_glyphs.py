@@ -77,13 +77,3 @@ def test_pictures_depend_on_the_seed_alone_and_letters_are_equally_often(faces: 
     assert np.bincount(labels).tolist() == [100] * 10
     assert images.min() >= 0
     assert images.max() <= 1
-
-
-def test_a_training_that_was_cut_short_ends_with_equal_results(program_here, keras) -> None:
-    whole = program_here("glyphs.train", "--smoke", "--dropout", 0.3, "--epochs", 2, in_="whole")
-    first = program_here("glyphs.train", "--smoke", "--dropout", 0.3, "--epochs", 1, in_="cut")
-    rest = program_here("glyphs.train", "--smoke", "--dropout", 0.3, "--epochs", 2, in_="cut")
-    assert (whole.code, first.code, rest.code) == (0, 0, 0), rest.err
-    assert "going on after epoch 1" in rest.out
-    assert rest.card == whole.card
-    assert rest.metrics == whole.metrics

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from inspections import table
+from inspections.scores import metrics_of
 from trial import BadInput
 
 from .test_frameworks import interpreter, start
@@ -27,6 +29,21 @@ def test_a_file_without_the_columns_is_refused(tmp_path: Path, content: str, mes
         table.check(tmp_path / "bad.csv")
     with pytest.raises(BadInput, match="no such file"):
         table.check(tmp_path / "nothing.csv")
+
+
+def test_metrics_are_those_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    truth, answers = np.random.default_rng(0).integers(2, size=(2, 99)).astype(float)
+    pairs, numbers = np.unique(np.stack([truth, answers]), axis=1, return_counts=True)
+    ours = metrics_of("val", dict(zip(map(tuple, pairs.T.tolist()), numbers.tolist(), strict=True)))
+    for name, theirs in (
+        ("accuracy", metrics.accuracy_score),
+        ("precision", metrics.precision_score),
+        ("recall", metrics.recall_score),
+        ("f1", metrics.f1_score),
+    ):
+        assert ours[f"val_{name}"] == pytest.approx(theirs(truth, answers)), name
+    assert metrics_of("val", {(0.0, 0.0): 3})["val_f1"] == 0
 
 
 @pytest.mark.frameworks

@@ -1,151 +1,164 @@
-"""Every ready sweep plans, and runs at its smallest through the command line."""
+"""Every ready sweep plans, runs at its smallest through the command line, and is cut there and goes on."""
 
 import json
 import os
 import shutil
-import subprocess
-import sys
-import time
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from .conftest import WORKLOADS
+from .conftest import WORKLOADS, Shell
 
 TEMPLATES = WORKLOADS.parent / "job_templates"
-ORCHESTRATE = Path(sys.executable).with_name("orchestrate")
-
-# What can run in the environment of the tests, and the package that it needs there.
-HERE = {
-    "admissions": "numpy",
-    "digits": "tensorflow",
-    "documents": "sklearn",
-    "forecast": "tensorflow",
-    "from_scratch": "sklearn",
-    "generate": "tensorflow",
-    "glyphs": "tensorflow",
-    "scoring": "sklearn",
-    "text": "tensorflow",
-}
-# What installs packages of its own, which takes minutes the first time and needs the network.
-INSTALLING = ("cifar10", "frameworks", "inspections", "notebook")
 
 
-def orchestrate(home: Path, *arguments: str, timeout: float = 250) -> subprocess.CompletedProcess[str]:
-    # What is installed for the tests is what `python` means in a template.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [ORCHESTRATE, *arguments],
-        env=os.environ | {"ORCHESTRATE_HOME": str(home), "PATH": path},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+@dataclass(frozen=True)
+class Case:
+    """A sweep, or one row of its matrix, made small; `package` is what it needs in the environment of the tests."""
+
+    template: str
+    package: str
+    row: str = ""
+    change: tuple[str, str] = ("", " --smoke")  # of the command: what is replaced (its end, if nothing), and by what
+    values: tuple[str, ...] = ()
+    # The file at which a program without checkpoints is cut; it then begins again.
+    stop_at: str = ""
+    # Is run where --soak installs what it needs; left out otherwise, because another case runs the same program.
+    long: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.template}-{self.row}" if self.row else self.template
 
 
-def spec(name: str) -> dict:
+CASES = (
+    Case("admissions", "numpy"),
+    Case("cifar10", "tensorflow", "tensorflow"),
+    Case("cifar10", "torch", "pytorch"),
+    Case("digits", "tensorflow"),
+    Case("documents", "sklearn", stop_at="model.json"),
+    Case("forecast", "tensorflow"),
+    Case("frameworks", "tensorflow", "tensorflow"),
+    Case("frameworks", "tensorflow", "keras-tensorflow", long=True),
+    Case("frameworks", "jax", "keras-jax"),
+    Case("frameworks", "torch", "keras-torch"),
+    Case("frameworks", "torch", "pytorch"),
+    Case("frameworks", "flax", "flax"),
+    Case("frameworks", "sklearn", "scikit-learn"),
+    Case("frameworks", "mxnet", "mxnet"),
+    Case("frameworks", "chainer", "chainer"),
+    Case("from_scratch", "sklearn"),
+    Case("generate", "tensorflow"),
+    Case("glyphs", "tensorflow"),
+    Case("inspections", "pyspark", stop_at="model.json"),
+    Case("notebook", "papermill", values=("parameters.epochs=2",)),
+    Case("scoring", "sklearn", change=("--shards 4", "--shards 1")),  # checkpoints after 20 files and 40
+    Case("text", "tensorflow"),
+)
+
+
+def load(name: str) -> dict:
     return yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text())
 
 
+def changed(case: Case, folder: Path, *, install: bool) -> list[str]:
+    """`run` and its arguments for the case; the file differs from the template in what cannot be set there."""
+    spec = load(case.template)
+    rows = [row for row in spec.get("matrix", []) if row["name"] == case.row]
+    assert len(rows) == bool(case.row)
+    if rows:
+        spec["matrix"] = rows
+    for workload in (spec["workload"], *(row["workload"] for row in rows)):
+        for key in ("code", "requirements", "build_constraints"):
+            if key in workload:
+                workload[key] = os.path.normpath(TEMPLATES / workload[key])
+        if not install:
+            workload.pop("requirements", None)
+            workload.pop("build_constraints", None)
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    values = ["search.trials=1", *case.values]
+    if "command" in spec["workload"]:
+        old, new = case.change
+        command = spec["workload"]["command"]
+        assert old in command
+        values.append(f"workload.command={command.replace(old, new) if old else command + new}")
+    return ["run", str(folder / "sweep.yaml"), "--json", *(word for value in values for word in ("--set", value))]
+
+
+def told(trial: dict) -> dict:
+    """What a trial came to, without what the clock has a part in."""
+    clocks = {"samples_per_second", "train_seconds"}
+    card = [json.loads(Path(path).read_text()) for path in trial["outputs"] if path.endswith("model.json")]
+    metrics = {name: value for name, value in trial["metrics"].items() if name not in clocks}
+    # Pictures and models carry the time of their making; texts and tables do not.
+    files = {
+        path.split("/outputs/")[1]: Path(path).read_text() if path.endswith((".txt", ".csv")) else ""
+        for path in trial["outputs"]
+    }
+    return {"state": trial["state"], "params": trial["params"], "metrics": metrics, "card": card, "files": files}
+
+
 def test_every_template_is_run_by_one_of_these_tests() -> None:
-    names = {path.stem for path in TEMPLATES.glob("*.yaml")}
-    assert names == {*HERE, *INSTALLING, "documents_consensus"}
+    names = {path.stem for path in TEMPLATES.glob("*.yaml") if not path.stem.startswith("search_")}
+    assert names == {*(case.template for case in CASES), "documents_consensus"}
+    rows = {(name, row["name"]) for name in names for row in load(name).get("matrix", [])}
+    assert rows == {(case.template, case.row) for case in CASES if case.row}
 
 
-@pytest.mark.parametrize("name", [*HERE, *INSTALLING])
-def test_a_template_plans_as_it_is(name: str, tmp_path: Path) -> None:
-    planned = orchestrate(tmp_path, "plan", str(TEMPLATES / f"{name}.yaml"), "--json")
-    assert planned.returncode == 0, planned.stderr
-    plans = [json.loads(line) for line in planned.stdout.splitlines()]
-    assert len(plans) == len(spec(name).get("matrix", [None]))
+@pytest.mark.parametrize("name", sorted({case.template for case in CASES}))
+def test_a_template_plans_as_it_is(name: str, shell: Shell) -> None:
+    plans = shell("plan", str(TEMPLATES / f"{name}.yaml"), "--json")
+    assert len(plans) == len(load(name).get("matrix", [None]))
     assert all(plan["trials"] >= 1 for plan in plans)
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_a_template_runs_at_its_smallest(name: str, tmp_path: Path) -> None:
-    pytest.importorskip(HERE[name])
-    metric = spec(name)["search"]["metric"]
-    run = orchestrate(
-        tmp_path,
-        "run",
-        str(TEMPLATES / f"{name}.yaml"),
-        "--json",
-        "--set",
-        "search.trials=1",
-        "--set",
-        f"workload.command={spec(name)['workload']['command']} --smoke",
-    )
-    assert run.returncode == 0, run.stderr
-    summary = json.loads(run.stdout)
-    assert summary["trials"]["succeeded"] == 1
-    listed = orchestrate(tmp_path, "results", summary["run"], "--json")
-    (trial,) = map(json.loads, listed.stdout.splitlines())
-    assert np.isfinite(trial["metrics"][metric])
-    outputs = [Path(path) for path in trial["outputs"]]
-    assert outputs
-    assert all(path.is_file() for path in outputs)
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.timeout(3_600)
+def test_a_template_runs_and_goes_on_where_it_was_cut_with_equal_results(
+    case: Case, shell: Shell, pytestconfig: pytest.Config
+) -> None:
+    soak = pytestconfig.getoption("--soak")
+    here = find_spec(case.package) is not None
+    if not soak and (case.long or not here):
+        pytest.skip(f"{case}: " + ("--soak runs it" if here else f"no {case.package} here; --soak installs it"))
+    arguments = changed(case, shell.folder, install=soak)
+    whole = shell.start(*arguments)
+    run = shell.cut(arguments, case.stop_at)
+    summary = json.loads(shell.end(whole))
+    assert summary["trials"]["succeeded"] == summary["trials"]["total"] == 1
+    (expected,) = shell.trials(summary["run"])
+    assert np.isfinite(expected["metrics"][load(case.template)["search"]["metric"]])
+    assert expected["outputs"]
+    assert all(Path(path).is_file() for path in expected["outputs"])
+
+    shell.end(shell.start("resume", run))
+    (found,) = shell.trials(run)
+    assert told(found) == told(expected)
+    if not case.stop_at:
+        assert "going on after epoch" in Path(shell.folder / "home").joinpath(*logs(run, found)).read_text()
 
 
-def test_the_documents_of_one_sweep_vote_in_the_next(tmp_path: Path) -> None:
+def logs(run: str, trial: dict) -> tuple[str, ...]:
+    return ("store", "runs", run, "trials", f"{trial['trial']:06d}", str(trial["attempts"]), "stdout.txt")
+
+
+def test_the_documents_of_one_sweep_vote_in_the_next(shell: Shell) -> None:
     pytest.importorskip("sklearn")
-    command = "workload.command=" + spec("documents")["workload"]["command"] + " --smoke"
-    only = "parameters.strength=[1.0]"
-    first = orchestrate(tmp_path, "run", str(TEMPLATES / "documents.yaml"), "--json", "--set", command, "--set", only)
-    assert first.returncode == 0, first.stderr
-    listed = orchestrate(tmp_path, "results", json.loads(first.stdout)["run"], "--json")
-    trials = [json.loads(line) for line in listed.stdout.splitlines()]
+    arguments = changed(Case("documents", "sklearn"), shell.folder, install=False)
+    arguments[arguments.index("search.trials=1")] = "parameters.strength=[1.0]"
+    (first,) = shell(*arguments)
+    trials = shell.trials(first["run"])
     assert len(trials) == 3
-    sweeps = tmp_path / "sweeps"
     for trial in trials:
         (kept,) = (path for path in trial["outputs"] if path.endswith("predictions.npz"))
-        folder = sweeps / "predictions" / str(trial["trial"])
+        folder = shell.folder / "predictions" / str(trial["trial"])
         folder.mkdir(parents=True)
         shutil.copy(kept, folder)
-    text = (TEMPLATES / "documents_consensus.yaml").read_text().replace("../workloads", str(WORKLOADS))
-    (sweeps / "consensus.yaml").write_text(text)
-    second = orchestrate(tmp_path, "run", str(sweeps / "consensus.yaml"), "--json")
-    assert second.returncode == 0, second.stderr
-    best = max(trial["metrics"]["val_accuracy"] for trial in trials)
-    assert json.loads(second.stdout)["best"]["value"] >= best - 1e-9
-
-
-def test_a_sweep_whose_driver_is_killed_goes_on_from_its_checkpoint_with_equal_results(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
-    template = str(TEMPLATES / "from_scratch.yaml")
-    settings = ["--set", "parameters.model=lstm", "--set", "parameters.lr=[0.1]", "--set", "parameters.epochs=40"]
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    assert orchestrate(tmp_path / "whole", "run", template, *settings).returncode == 0
-
-    driver = subprocess.Popen(
-        [ORCHESTRATE, "run", template, *settings],
-        env=os.environ | {"ORCHESTRATE_HOME": str(tmp_path / "cut")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not any(path.read_text().count("\n") > 5 for path in (tmp_path / "cut").rglob("metrics.jsonl")):
-        assert driver.poll() is None, "the run ended before it could be cut"
-        time.sleep(0.05)
-    driver.kill()
-    driver.wait()
-    (run,) = (json.loads(line) for line in orchestrate(tmp_path / "cut", "status", "--json").stdout.splitlines())
-    resumed = orchestrate(tmp_path / "cut", "resume", run["run"])
-    assert resumed.returncode == 0, resumed.stderr
-    assert "going on after epoch" in orchestrate(tmp_path / "cut", "logs", run["run"], "0").stdout
-    cards = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("model.json")) if "outputs" in path.parts]
-    assert len(cards) == 2
-    assert cards[0] == cards[1]
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("name", INSTALLING)
-@pytest.mark.timeout(3600)
-def test_a_template_with_requirements_installs_them_and_runs(name: str, tmp_path: Path) -> None:
-    arguments = ["run", str(TEMPLATES / f"{name}.yaml"), "--json"]
-    if "command" in spec(name)["workload"]:
-        arguments += ["--set", f"workload.command={spec(name)['workload']['command']} --smoke"]
-    run = orchestrate(tmp_path, *arguments, timeout=3500)
-    assert run.returncode == 0, run.stderr
+    second = changed(Case("documents_consensus", "sklearn", change=("", "")), shell.folder, install=False)
+    run = shell.cut(second, "consensus.png")
+    shell.end(shell.start("resume", run))
+    (voted,) = shell.trials(run)
+    assert voted["metrics"]["val_accuracy"] >= max(trial["metrics"]["val_accuracy"] for trial in trials) - 1e-9

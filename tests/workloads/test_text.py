@@ -178,10 +178,6 @@ def test_padding_does_not_change_the_answer(model: str, keras) -> None:
         np.testing.assert_allclose(keras.ops.convert_to_numpy(built(short)), answer, atol=1e-4)
 
 
-def test_a_cut_training_ends_with_equal_results(program_here, keras) -> None:
-    whole = program_here("text.train", "--smoke", "--model", "cnn", in_="whole")
-    program_here("text.train", "--smoke", "--model", "cnn", "--epochs", 1, in_="cut")
-    rest = program_here("text.train", "--smoke", "--model", "cnn", in_="cut")
-    assert "going on after epoch 1" in rest.out
-    assert rest.card == whole.card
-    assert rest.card["metrics"]["test_accuracy"] > 0.45
+def test_a_small_training_learns(program_here, keras) -> None:
+    done = program_here("text.train", "--smoke", "--model", "cnn")
+    assert done.card["metrics"]["test_accuracy"] > 0.45

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import distributed, nn
 from trial import run_program
+from trial.pytorch_training import prepare, restore_state, save_state
 
 from . import network
 from .data import SIDE
@@ -20,11 +21,7 @@ class PyTorch:
     packages = ("torch", "numpy")
 
     def __init__(self, chosen: argparse.Namespace, rank: int, count: int) -> None:
-        torch.manual_seed(chosen.seed)
-        torch.set_num_threads(chosen.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        gpus = torch.cuda.device_count()
-        self.device = torch.device(f"cuda:{rank % gpus}" if gpus else "cpu")
+        self.device = prepare(chosen.seed, chosen.threads, rank)
         self.network = build(chosen.width, chosen.seed).to(self.device)
         self.trained = nn.parallel.DistributedDataParallel(self.network) if count > 1 else self.network
         self.optimizer = torch.optim.SGD(self.network.parameters(), chosen.lr, chosen.momentum, weight_decay=chosen.l2)
@@ -41,13 +38,10 @@ class PyTorch:
             return self.network(self._tensor(images)).cpu().numpy()
 
     def save(self, folder: Path) -> None:
-        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(state, folder / "state.pt")
+        save_state(self.network, self.optimizer, folder)
 
     def restore(self, folder: Path) -> None:
-        state = torch.load(folder / "state.pt", weights_only=True, map_location=self.device)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_state(self.network, self.optimizer, folder)
 
     def export(self, folder: Path) -> None:
         torch.save(self.network.state_dict(), folder / "model.pt")

@@ -5,16 +5,13 @@ import json
 import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
 import numpy as np
-import tensorflow as tf
 from trial import run_program
-from trial.variables import restore_variables, save_variables
+from trial.tensorflow_training import prepare, restore_variables, save_variables, tf
 
-from . import network
+from .data import SIDE
 from .loop import arguments, train
+from .network import BLOCKS, weights
 from .processes import free_ports, run_in
 
 
@@ -22,14 +19,13 @@ class Network(tf.Module):
     def __init__(self, width: int, seed: int) -> None:
         super().__init__()
         self.weights = {
-            name: tf.Variable(weight, name=name.replace(".", "_"))
-            for name, weight in network.weights(width, seed).items()
+            name: tf.Variable(weight, name=name.replace(".", "_")) for name, weight in weights(width, seed).items()
         }
 
     @tf.function(autograph=False)
     def scores(self, images: tf.Tensor) -> tf.Tensor:
         values = images
-        for number in range(1, 2 * network.BLOCKS + 1):
+        for number in range(1, 2 * BLOCKS + 1):
             values = tf.nn.conv2d(values, self.weights[f"conv{number}.kernel"], strides=1, padding="SAME")
             values = tf.nn.relu(values + self.weights[f"conv{number}.bias"])
             if number % 2 == 0:
@@ -40,12 +36,11 @@ class Network(tf.Module):
 
 
 class TensorFlow:
-    packages = ("tensorflow-cpu", "numpy")
+    packages = ("tensorflow", "numpy")
 
     def __init__(self, chosen: argparse.Namespace, rank: int, count: int) -> None:
-        tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
-        tf.config.experimental.enable_op_determinism()
-        tf.random.set_seed(chosen.seed)
+        self.width, self.seed = chosen.width, chosen.seed
+        prepare(chosen.seed, chosen.threads, rank)
         self.strategy = tf.distribute.MultiWorkerMirroredStrategy() if count > 1 else tf.distribute.get_strategy()
         with self.strategy.scope():
             self.network = Network(chosen.width, chosen.seed)
@@ -85,7 +80,14 @@ class TensorFlow:
         restore_variables(folder, {"weights": self.network.weights, "speeds": self.speeds})
 
     def export(self, folder: Path) -> None:
-        save_variables(folder, {"weights": self.network.weights})
+        # Variables of several processes cannot be saved by one of them: it saves a copy of its own.
+        network = Network(self.width, self.seed)
+        for name, weight in self.network.weights.items():
+            network.weights[name].assign(weight.numpy())
+        pictures = tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, name="pictures")
+        tf.saved_model.save(
+            network, str(folder / "saved_model"), signatures=network.scores.get_concrete_function(pictures)
+        )
 
 
 def work(rank: int, count: int, chosen: argparse.Namespace, ports: list[int]) -> None:

@@ -1,7 +1,10 @@
 """Digits in JAX, with the layers of Flax and the optimizer of Optax."""
 
 import argparse
+import os
 from pathlib import Path
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # trials may share a GPU
 
 import flax.linen as nn
 import jax

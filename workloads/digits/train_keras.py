@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from trial.keras_training import keras, prepare, restore_state, save_state
+from trial.keras_training import PACKAGES, keras, prepare, restore_state, save_state
 
 from . import network
 from .data import CLASSES
@@ -14,7 +14,7 @@ LAYERS = keras.layers
 
 
 class Keras:
-    packages = ("keras", {"torch": "torch", "jax": "jax"}.get(keras.config.backend(), "keras"), "numpy")
+    packages = PACKAGES
 
     def __init__(self, chosen: argparse.Namespace, side: int) -> None:
         prepare(chosen.seed, chosen.threads)

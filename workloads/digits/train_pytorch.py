@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from trial.pytorch_training import prepare, restore_state, save_state
 
 from . import network
 from .data import CLASSES
@@ -16,10 +17,7 @@ class PyTorch:
     packages = ("torch", "numpy")
 
     def __init__(self, chosen: argparse.Namespace, side: int) -> None:
-        torch.manual_seed(chosen.seed)
-        torch.set_num_threads(chosen.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = prepare(chosen.seed, chosen.threads)
         self.network = build(side, chosen.seed).to(self.device)
         self.optimizer = torch.optim.SGD(self.network.parameters(), chosen.lr, chosen.momentum)
 
@@ -36,13 +34,10 @@ class PyTorch:
             return self.network(self._tensor(images)[:, None]).cpu().numpy()
 
     def save(self, folder: Path) -> None:
-        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(state, folder / "state.pt")
+        save_state(self.network, self.optimizer, folder)
 
     def restore(self, folder: Path) -> None:
-        state = torch.load(folder / "state.pt", weights_only=True, map_location=self.device)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_state(self.network, self.optimizer, folder)
 
     def export(self, folder: Path) -> None:
         torch.save(self.network.state_dict(), folder / "model.pt")

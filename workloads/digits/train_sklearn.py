@@ -12,7 +12,7 @@ from .loop import train
 
 
 class ScikitLearn:
-    packages = ("scikit-learn", "numpy")
+    packages = ("sklearn", "numpy")
 
     def __init__(self, chosen: argparse.Namespace, side: int) -> None:
         self.model = MLPClassifier(

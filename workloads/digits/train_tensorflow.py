@@ -1,15 +1,10 @@
 """Digits in TensorFlow alone: variables, a gradient tape and a compiled step."""
 
 import argparse
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
 import numpy as np
-import tensorflow as tf
-from trial.variables import restore_variables, save_variables
+from trial.tensorflow_training import prepare, restore_variables, save_variables, tf
 
 from . import network
 from .loop import train
@@ -36,13 +31,11 @@ class Network(tf.Module):
 
 
 class TensorFlow:
-    packages = ("tensorflow-cpu", "numpy")
+    packages = ("tensorflow", "numpy")
 
     def __init__(self, chosen: argparse.Namespace, side: int) -> None:
-        tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
+        prepare(chosen.seed, chosen.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
-        tf.random.set_seed(chosen.seed)
         self.network = Network(side, chosen.seed)
         self.speeds = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self.network.weights.items()}
         self.rate, self.momentum = chosen.lr, chosen.momentum

@@ -65,7 +65,7 @@ def main() -> None:
         data=corpus.sha256,
         settings=settings_of(chosen),
         metrics=metrics,
-        packages=["scikit-learn", "numpy"],
+        packages=["sklearn", "numpy"],
         classes=corpus.classes,
     )
     joblib.dump(model, "model/model.joblib")

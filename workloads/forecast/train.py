@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 from trial import BadInput, Checkpoint, hash_arrays, report, run_program, settings_of, training_parser, write_card
-from trial.keras_training import keras, prepare, restore_state, save_state
+from trial.keras_training import PACKAGES, keras, prepare, restore_state, save_state
 
 from . import series
 from .plot import draw_forecast
@@ -71,7 +71,7 @@ def main() -> None:
         data=hash_arrays(loads),
         settings=settings_of(chosen),
         metrics=metrics,
-        packages=["keras", "numpy"],
+        packages=PACKAGES,
         epochs=chosen.epochs,
         mean=parts.mean.tolist(),
         deviation=parts.deviation.tolist(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from trial import BadInput, Checkpoint, hash_arrays, report, run_program, settings_of, training_parser, write_card
-from trial.keras_training import keras, prepare, restore_state, save_state
+from trial.keras_training import PACKAGES, keras, prepare, restore_state, save_state
 
 from . import language
 
@@ -63,7 +63,7 @@ def main() -> None:
         data=data,
         settings=settings_of(chosen),
         metrics=metrics,
-        packages=["keras", "numpy"],
+        packages=PACKAGES,
         epochs=chosen.epochs,
     )
     model.save("model/model.keras")

@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 
 from trial import BadInput, Checkpoint, hash_arrays, report, run_program, settings_of, training_parser, write_card
-from trial.keras_training import keras, prepare, restore_state, save_state
+from trial.keras_training import PACKAGES, keras, prepare, restore_state, save_state
 
 from . import fonts, pictures
 from .models import MODELS
@@ -67,7 +67,7 @@ def main() -> None:
         data=data,
         settings=settings_of(chosen),
         metrics=metrics,
-        packages=["keras", "numpy"],
+        packages=PACKAGES,
         epochs=chosen.epochs,
         fonts={name: [face.name for face in faces] for name, faces in splits.items()},
     )

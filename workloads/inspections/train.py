@@ -1,6 +1,8 @@
 """Did a food inspection fail? Logistic regression on the inspector's words, as a pipeline of Spark MLlib."""
 
 import argparse
+import os
+import shutil
 from pathlib import Path
 
 from pyspark.ml import Pipeline
@@ -12,6 +14,7 @@ from trial import BadInput, report, run_program, settings_of, write_card
 from trial.card import hash_file
 
 from . import table
+from .scores import metrics_of
 
 
 def arguments() -> argparse.Namespace:
@@ -51,6 +54,10 @@ def main() -> None:
 
 
 def session(threads: int) -> SparkSession:
+    home = os.environ.get("JAVA_HOME")
+    if not (Path(home, "bin", "java").exists() if home else shutil.which("java")):
+        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
+        raise BadInput(f"Spark needs Java 17 or later, and there is none {where}: install a JRE or set JAVA_HOME")
     built = (
         SparkSession.builder.master(f"local[{threads}]")
         .appName("inspections")
@@ -83,7 +90,7 @@ def train(spark: SparkSession, path: Path, chosen: argparse.Namespace) -> tuple[
     model = pipeline.fit(parts["train"])
     metrics: dict[str, float] = {}
     for prefix in ("val", "test"):
-        metrics |= scores(prefix, model.transform(parts[prefix]))
+        metrics |= judge(prefix, model.transform(parts[prefix]))
     model.write().overwrite().save("model/spark")
     return metrics, int((model.stages[-1].coefficients.toArray() != 0).sum())
 
@@ -108,18 +115,9 @@ def split(rows: DataFrame) -> dict[str, DataFrame]:
     }
 
 
-def scores(prefix: str, judged: DataFrame) -> dict[str, float]:
-    """Accuracy, and precision and recall of "failed"; 0 where there is nothing to divide by."""
-    table_of_counts = judged.groupBy("label", "prediction").count().collect()
-    counts = {(row["label"], row["prediction"]): row["count"] for row in table_of_counts}
-    hits, misses, alarms = counts.get((1.0, 1.0), 0), counts.get((1.0, 0.0), 0), counts.get((0.0, 1.0), 0)
-    precision, recall = hits / max(hits + alarms, 1), hits / max(hits + misses, 1)
-    return {
-        f"{prefix}_accuracy": (hits + counts.get((0.0, 0.0), 0)) / sum(counts.values()),
-        f"{prefix}_precision": precision,
-        f"{prefix}_recall": recall,
-        f"{prefix}_f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-    }
+def judge(prefix: str, judged: DataFrame) -> dict[str, float]:
+    rows = judged.groupBy("label", "prediction").count().collect()
+    return metrics_of(prefix, {(row["label"], row["prediction"]): row["count"] for row in rows})
 
 
 if __name__ == "__main__":

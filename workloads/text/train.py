@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from trial import BadInput, Checkpoint, hash_arrays, report, run_program, settings_of, training_parser, write_card
-from trial.keras_training import keras, prepare, restore_state, save_state
+from trial.keras_training import PACKAGES, keras, prepare, restore_state, save_state
 
 from .data import KINDS, Texts, load
 from .models import MODELS, Shape, build
@@ -70,7 +70,7 @@ def main() -> None:
         data=data,
         settings=settings_of(chosen),
         metrics=metrics,
-        packages=["keras", "numpy"],
+        packages=PACKAGES,
         epochs=chosen.epochs,
         classes=corpus.classes,
     )

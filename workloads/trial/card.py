@@ -3,8 +3,8 @@
 import hashlib
 import json
 import platform
+import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,15 @@ def write_card(
     packages: Iterable[str],
     **more: object,
 ) -> None:
-    """Write `model.json` into `folder`: the data's hash, the settings, the metrics and the versions."""
+    """Write `model.json` into `folder`: the data's hash, the settings, the metrics and the versions.
+
+    `packages` are names that were imported, such as "tensorflow", whatever the wheel that brought them is called.
+    """
     card = {
         "data_sha256": data,
         "settings": dict(settings),
         "metrics": {name: float(value) for name, value in metrics.items()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: sys.modules[name].__version__ for name in packages}},
         **more,
     }
     Path(folder).mkdir(exist_ok=True)

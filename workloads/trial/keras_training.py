@@ -7,11 +7,17 @@ from pathlib import Path
 # on the processor's vector instructions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# Trials may share a GPU: take its memory as it is needed.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import keras
 import numpy as np
 
-__all__ = ["keras", "prepare", "restore_state", "save_state"]
+__all__ = ["PACKAGES", "keras", "prepare", "restore_state", "save_state"]
+
+# For the model's card.
+PACKAGES = ("keras", keras.config.backend(), "numpy")
 
 
 def prepare(seed: int, threads: int) -> None:

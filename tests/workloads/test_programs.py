@@ -1,0 +1,68 @@
+"""What every program promises: its arguments, and one sentence where its data is not there."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from .conftest import WORKLOADS
+
+# Programs that train in epochs, and the package that each needs.
+EPOCHS = {
+    "admissions.train": "numpy",
+    "cifar10.train_pytorch": "torch",
+    "cifar10.train_tensorflow": "tensorflow",
+    "digits.train_chainer": "chainer",
+    "digits.train_flax": "flax",
+    "digits.train_keras": "tensorflow",
+    "digits.train_mxnet": "mxnet",
+    "digits.train_pytorch": "torch",
+    "digits.train_sklearn": "sklearn",
+    "digits.train_tensorflow": "tensorflow",
+    "forecast.train": "tensorflow",
+    "from_scratch.train": "numpy",
+    "generate.train": "tensorflow",
+    "glyphs.train": "tensorflow",
+    "text.train": "tensorflow",
+}
+# Programs that take one step, or none.
+OTHERS = {"documents.train": "sklearn", "inspections.train": "pyspark", "scoring.score": "sklearn"}
+PROGRAMS = EPOCHS | OTHERS
+# Programs of the second stage, and of the search engine's demonstrations.
+BESIDE = {"documents.consensus", "scoring.join"}
+
+
+def needed(module: str) -> None:
+    if find_spec(PROGRAMS[module]) is None:
+        pytest.skip(f"{module}: no {PROGRAMS[module]} here")
+
+
+def test_every_program_is_named_here() -> None:
+    found = {
+        f"{path.parent.name}.{path.stem}"
+        for path in WORKLOADS.glob("*/*.py")
+        if "__main__" in path.read_text() and path.parent.name != "valley" and path.stem != "collect"
+    }
+    assert found == {*PROGRAMS, *BESIDE}
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_every_program_has_the_arguments_of_all_programs(module: str, program_here) -> None:
+    needed(module)
+    told = program_here(module, "--help")
+    assert told.code == 0
+    wanted = {"--smoke", "--data"}
+    wanted |= {"--epochs", "--checkpoint"} if module in EPOCHS else set()
+    wanted |= {"--seed"} if module != "scoring.score" else {"--checkpoint"}
+    assert wanted <= set(told.out.replace("[", " ").replace("]", " ").split())
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_data_that_is_not_there_is_told_in_one_sentence(module: str, program_here, tmp_path: Path) -> None:
+    needed(module)
+    corpus = ["--corpus", "csv"] if module in ("text.train", "documents.train") else []
+    ended = program_here(module, "--data", tmp_path / "nowhere", *corpus)
+    assert ended.code == 2
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert "nowhere" in ended.err

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from orchestrator.results.plots import style
 from orchestrator.results.plots.data import NothingToShow, RunData, is_log, is_number
@@ -16,38 +17,48 @@ from orchestrator.results.plots.data import NothingToShow, RunData, is_log, is_n
 MOST = 12
 # Categories of an axis that get a label.
 LABELS = 12
+# Where a line passes an axis that it has no value on.
+NONE = -0.12
 
 
 class Scale:
-    """From a parameter's values to heights between 0 and 1, and the labels at heights."""
+    """From a parameter's values to heights between 0 and 1, and the labels at heights.
 
-    def __init__(self, values: Sequence[Any]) -> None:
+    ``few`` are the values where there are only a few: they stand at equal distances, in this order.
+    """
+
+    def __init__(self, values: Sequence[Any], few: Sequence[Any] | None = None) -> None:
         present = [value for value in values if value is not None]
         self.ticks: list[tuple[float, str]]
-        self._numbers = bool(present) and all(map(is_number, present))
-        if self._numbers:
+        if few is None and not (present and all(map(is_number, present))):
+            few = list({repr(value): value for value in present}.values())
+        self._few = None if few is None else [repr(value) for value in few]
+        if few is not None:
+            self.ticks = [(self(value), style.label(value)) for value in few[:LABELS]]
+        else:
             self._log = is_log(present)
             self._low, self._high = self._raw(min(present)), self._raw(max(present))
-            self.ticks = [(place, style.label(float(self._value(place)))) for place in (0.0, 0.25, 0.5, 0.75, 1.0)]
-        else:
-            self._categories = list(dict.fromkeys(style.label(value) for value in present))
-            self.ticks = [(self(value), value) for value in self._categories[:LABELS]]
+            self.ticks = [(self(value), style.label(value)) for value in self._round(min(present), max(present))]
+        if len(present) < len(values):
+            self.ticks.append((NONE, "none"))
 
     def _raw(self, value: float) -> float:
         return math.log10(value) if self._log else float(value)
 
-    def _value(self, place: float) -> float:
-        raw = self._low + place * (self._high - self._low)
-        return 10.0**raw if self._log else raw
+    def _round(self, low: float, high: float) -> list[float]:
+        """Round values within the axis; its ends where there are too few of them."""
+        locator = LogLocator(subs=(1.0, 3.0) if high / low < 1000 else (1.0,)) if self._log else MaxNLocator(5)
+        inside = [float(f"{value:.6g}") for value in locator.tick_values(low, high) if low <= value <= high]
+        return inside if len(inside) > 1 else list(dict.fromkeys((low, high)))
 
     def __call__(self, value: Any) -> float:
         if value is None:
-            return math.nan
-        if self._numbers:
-            span = self._high - self._low
-            return (self._raw(value) - self._low) / span if span else 0.5
-        last = len(self._categories) - 1
-        return self._categories.index(style.label(value)) / last if last else 0.5
+            return NONE
+        if self._few is not None:
+            last = len(self._few) - 1
+            return self._few.index(repr(value)) / last if last else 0.5
+        span = self._high - self._low
+        return (self._raw(value) - self._low) / span if span else 0.5
 
 
 def draw(data: RunData) -> Figure:
@@ -56,28 +67,43 @@ def draw(data: RunData) -> Figure:
     if not names:
         raise NothingToShow("no parameter differs between the trials")
     values = [value for _, value in valued]
-    columns: list[list[Any]] = [[trial.params.get(name) for trial, _ in valued] for name in names] + [values]
-    scales = [Scale(column) for column in columns]
+    others = [name for name in data.goals if name != data.metric]
+    columns: list[list[Any]] = [[trial.params.get(name) for trial, _ in valued] for name in names]
+    columns += [[_finite(trial.metrics.get(name)) for trial, _ in valued] for name in others] + [values]
+    scales = [Scale(column, data.few(name)) for name, column in zip(names, columns, strict=False)]
+    scales += [Scale(column) for column in columns[len(names) :]]
     figure = style.figure(max(8.0, 1.5 * len(columns)), 4.8)
     axes = style.axes(figure)
     places = range(len(columns))
-    norm = mpl.colors.Normalize(min(values), max(values))
+    norm = mpl.colors.LogNorm if is_log(values) else mpl.colors.Normalize
+    colours = norm(min(values), max(values))
     scale = style.SCALE if data.maximize else style.SCALE.reversed()
-    for row, (_, value) in sorted(enumerate(valued), key=lambda item: item[1][1], reverse=not data.maximize):
+    order = sorted(enumerate(valued), key=lambda item: item[1][1], reverse=not data.maximize)
+    for row, (_, value) in order:
         heights = [scales[place](columns[place][row]) for place in places]
-        axes.plot(places, heights, color=scale(norm(value)), linewidth=1.2, alpha=0.8)
+        best = row == order[-1][0]
+        axes.plot(
+            places, heights, color=style.RED if best else scale(colours(value)), linewidth=2.4 if best else 1.2,
+            alpha=1.0 if best else 0.8, label=f"best: trial {valued[row][0].trial}" if best else None,
+        )  # fmt: skip
     for place, drawn in zip(places, scales, strict=True):
         axes.axvline(place, color="#444444", linewidth=0.8)
         for height, text in drawn.ticks:
             axes.annotate(
                 text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center",
+                color="#777777" if height == NONE else "black",
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
             )  # fmt: skip
-    axes.set_xticks(list(places), [style.label(name) for name in (*names, data.metric)])
+    axes.set_xticks(list(places), [style.label(name) for name in (*names, *others, data.metric)])
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_xlim(-0.1, len(columns) - 1 + 0.35)
-    bar = figure.colorbar(mpl.cm.ScalarMappable(norm, scale), ax=axes, pad=0.01)
+    bar = figure.colorbar(mpl.cm.ScalarMappable(colours, scale), ax=axes, pad=0.01)
     bar.set_label(data.metric or "")
+    style.legend(figure, axes)
     return figure
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from orchestrator.results.plots import style
 from orchestrator.results.plots.data import NothingToShow, RunData
@@ -25,5 +26,9 @@ def draw(data: RunData) -> Figure:
         axes.plot(*zip(*curves[trial], strict=True), color=colour, linewidth=1.8, label=f"trial {trial}")
     axes.set_xlabel("step")
     axes.set_ylabel(data.metric or "")
-    axes.legend(frameon=False, title="best at their last step" if len(order) > NAMED else None)
+    steps = [step for points in curves.values() for step, _ in points]
+    style.value_scale(axes, [value for points in curves.values() for _, value in points])
+    if all(step == int(step) for step in steps):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    style.legend(figure, axes, "best at their last step" if len(order) > NAMED else None)
     return figure

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.engine.record import Record
 from orchestrator.results.leaderboard import Trial, comparable
+from orchestrator.results.points import points
 from orchestrator.results.read import overview, to_trial
 from orchestrator.search.base import Told
+from orchestrator.spec.arrangements import Repeat
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
+
+# So many values of a number are shown one beside the other; more are a scale.
+FEW = 12
 
 
 class NothingToShow(Exception):
@@ -50,10 +55,32 @@ class RunData:
             raise NothingToShow(f"no trial has a value of {self.metric}")
         return found
 
+    def rows(self) -> Sequence[Trial]:
+        """The trials, or their points where the sweep repeats them."""
+        repeated = {name: kind.repeat for name, kind in self.spec.parameters.items() if isinstance(kind, Repeat)}
+        return points(self.trials, repeated, self.metric) if repeated else self.trials
+
     def varied(self) -> list[str]:
-        """The parameters that differ between trials."""
-        names = list(dict.fromkeys(name for trial in self.trials for name in trial.params))
+        """The parameters that differ between trials, but for those that number the trials of a point."""
+        repeats = {name for name, kind in self.spec.parameters.items() if isinstance(kind, Repeat)}
+        names = list(dict.fromkeys(name for trial in self.trials for name in trial.params if name not in repeats))
         return [name for name in names if len({repr(trial.params.get(name)) for trial in self.trials}) > 1]
+
+    def few(self, name: str) -> list[Any] | None:
+        """The values of this parameter in their order, where the spec gives it only a few; else None."""
+        kind = self.spec.parameters.get(name)
+        present = [trial.params[name] for trial in self.trials if trial.params.get(name) is not None]
+        numbers = all(is_number(value) for value in present)
+        if numbers and (kind is None or kind.size is None or kind.size > FEW):
+            return None
+        distinct = list({repr(value): value for value in present}.values())
+        if numbers:
+            return sorted(distinct)
+        listed = [kind.value_at(place) for place in range(kind.size)] if kind is not None and kind.size else []
+        order = [repr(value) for value in listed]
+        return sorted(
+            distinct, key=lambda one: (order.index(repr(one)) if repr(one) in order else len(order), repr(one))
+        )
 
     def better(self, a: float, b: float) -> bool:
         return a > b if self.maximize else a < b

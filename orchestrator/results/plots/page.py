@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from orchestrator.results.leaderboard import Trial, rank
 from orchestrator.results.plots import coordinates, curves, importance, pareto, progress, slices, style
 from orchestrator.results.plots.data import NothingToShow, RunData
+from orchestrator.results.points import Point
 
 ROWS = 10
 DPI = 120
@@ -34,8 +35,14 @@ PICTURES = (
         "importance", "Parameter importance", "How much of what sets the best trials apart each parameter decides "
         "(PED-ANOVA). With few trials, take it as a hint.", importance.draw,
     ),
-    Picture("slices", "Slices", "The metric against each parameter that was varied.", slices.draw),
-    Picture("coordinates", "Parallel coordinates", "A line is a trial; the better, the brighter.", coordinates.draw),
+    Picture(
+        "slices", "Slices", "The metric against each parameter that was varied; dots of one choice stand side by side.",
+        slices.draw,
+    ),
+    Picture(
+        "coordinates", "Parallel coordinates", "A line is a trial; the better, the brighter, and the best one red.",
+        coordinates.draw,
+    ),
     Picture("pareto", "Pareto front", "Trials that no other trial beats in every goal.", pareto.draw),
 )  # fmt: skip
 
@@ -104,17 +111,25 @@ def _page(data: RunData, sections: list[str], left_out: dict[str, str]) -> str:
 
 
 def _table(data: RunData) -> str:
-    ranked = rank(data.trials, data.metric, maximize=data.maximize)
+    rows = data.rows()
+    ranked = rank(rows, data.metric, maximize=data.maximize)
+    several = any(isinstance(row, Point) for row in ranked)
     names = data.varied()
-    measured = list(dict.fromkeys([*data.goals, *(name for trial in ranked for name in trial.metrics)]))[:6]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("trial", "state", *measured, *names))
-    rows = "".join(f"<tr>{_row(trial, measured, names)}</tr>" for trial in ranked[:ROWS])
-    more = f"<p>The first {ROWS} of {len(ranked)} trials.</p>" if len(ranked) > ROWS else ""
-    return f"<table><tr>{head}</tr>{rows}</table>{more}"
+    measured = list(dict.fromkeys([*data.goals, *(name for row in ranked for name in row.metrics)]))[:6]
+    spread = ["±", "n"] if several else []
+    columns = ("point" if several else "trial", "state", *measured[:1], *spread, *measured[1:], *names)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    body = "".join(f"<tr>{_row(row, measured, names, several)}</tr>" for row in ranked[:ROWS])
+    more = f"<p>The first {ROWS} of {len(ranked)} {columns[0]}s.</p>" if len(ranked) > ROWS else ""
+    return f"<table><tr>{head}</tr>{body}</table>{more}"
 
 
-def _row(trial: Trial, measured: list[str], names: list[str]) -> str:
-    values = [str(trial.trial), trial.state]
-    values += [style.label(trial.metrics[name]) if name in trial.metrics else "" for name in measured]
-    values += [style.label(trial.params[name]) if name in trial.params else "" for name in names]
+def _row(row: Trial, measured: list[str], names: list[str], several: bool) -> str:
+    metrics = [style.label(row.metrics[name]) if name in row.metrics else "" for name in measured]
+    spread = []
+    if several and isinstance(row, Point):
+        deviation = row.deviations.get(measured[0]) if measured else None
+        spread = ["" if deviation is None else f"{deviation:.2g}", str(row.n)]
+    params = [style.label(row.params[name]) if name in row.params else "" for name in names]
+    values = [str(row.trial), row.state, *metrics[:1], *spread, *metrics[1:], *params]
     return "".join(f"<td>{html.escape(value)}</td>" for value in values)

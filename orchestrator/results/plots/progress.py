@@ -31,6 +31,9 @@ def draw(data: RunData) -> Figure:
         axes.step(*zip(*best, strict=True), where="post", color=style.GREEN, linewidth=2, label="best so far")
     axes.set_xlabel("trials ended")
     axes.set_ylabel(data.metric or "")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
+    style.value_scale(axes, [told.value for _, told in points if told.value is not None])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ended = len(data.told)
+    axes.set_xlim(1 - 0.02 * ended - 0.3, ended + 0.02 * ended + 0.3)
+    style.legend(figure, axes)
     return figure

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from orchestrator.results.plots.data import is_log
 
 # Okabe and Ito's palette, https://jfly.uni-koeln.de/color/ (2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
@@ -46,7 +49,23 @@ def dots(axes: Axes, points: Iterable[tuple[Any, Any]], colour: str, **more: Any
     axes.scatter(xs, ys, s=22, color=colour, alpha=0.75, linewidths=0, **more)
 
 
+def legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
+    """Above the picture, where it hides no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, title=title)
+
+
+def value_scale(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic height where the values span orders of magnitude: one that diverged would flatten the others."""
+    if is_log(list(values)):
+        axes.set_yscale("log")
+
+
 def label(value: Any) -> str:
-    """A value as a tick's label."""
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value as a tick's label: as a spec would write it."""
+    if isinstance(value, str):
+        text = value
+    else:
+        text = f"{value:.4g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"

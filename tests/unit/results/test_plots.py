@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the pictures need matplotlib, which make test installs")
 
 from orchestrator.results.leaderboard import Trial
-from orchestrator.results.plots import importance, page
+from orchestrator.results.plots import coordinates, importance, page, progress, slices
 from orchestrator.results.plots.coordinates import Scale
 from orchestrator.results.plots.data import NothingToShow, RunData
 from orchestrator.results.plots.pareto import front
@@ -93,5 +93,77 @@ def test_an_axis_places_numbers_in_proportion_and_orders_of_magnitude_by_their_l
     logarithmic = Scale([1e-4, 1e-2, 1.0])
     assert math.isclose(logarithmic(1e-2), 0.5)
     assert [Scale(["a", "b", "c"])(value) for value in "abc"] == [0.0, 0.5, 1.0]
-    assert math.isnan(Scale([1, 2])(None))
     assert Scale([3, 3])(3) == 0.5
+
+
+def test_an_axis_of_few_values_shows_each_at_equal_distances_and_what_is_missing_below_them() -> None:
+    widths = Scale([64, 32, None, 256], [32, 64, 256])
+    assert [widths(value) for value in (32, 64, 256)] == [0.0, 0.5, 1.0]
+    assert [text for _, text in widths.ticks] == ["32", "64", "256", "none"]
+    assert widths(None) < 0
+    assert [text for _, text in Scale([True, None, "x"]).ticks] == ["true", "x", "none"]
+
+
+def test_labels_of_a_scale_are_round_and_within_it() -> None:
+    for values in ([0.13, 0.87], [3e-4, 0.09], [1e-7, 5.0], [17, 500], [-3.2, 11.1]):
+        scale = Scale(values)
+        assert 2 <= len(scale.ticks) <= 9
+        assert all(0 <= height <= 1 and len(text) <= 6 for height, text in scale.ticks)
+
+
+def conditional(repeat: int = 1) -> RunData:
+    """Trials of which only some have a momentum."""
+    spec = Spec.model_validate(
+        {
+            "name": "s",
+            "workload": {"command": "true"},
+            "parameters": {
+                "opt": ["sgd", "adam"],
+                "momentum": {"uniform": [0, 1], "when": {"opt": "sgd"}},
+                "width": [64, 32],
+                "seed": {"repeat": repeat},
+            },
+            "search": {"algorithm": "random", "metric": "loss", "goal": "minimize", "trials": 12},
+        }
+    )
+    trials = []
+    for number in range(12):
+        point = number // repeat
+        sgd = point % 2 == 0
+        params = {
+            "opt": "sgd" if sgd else "adam",
+            "momentum": 0.05 * point if sgd else None,
+            "width": (64, 32)[point % 3 > 0],
+            "seed": number % repeat,
+        }
+        state = "pruned" if number == 3 else "succeeded"
+        trials.append(Trial(number, state, params, {"loss": 10.0 ** -(number % 5)}))
+    told = [Told(t.trial, t.params, t.state, t.metrics["loss"], t.metrics) for t in trials]
+    return RunData("s-1", spec, "loss", False, trials, told, {})
+
+
+def test_parameters_that_only_some_trials_have_are_drawn_for_those() -> None:
+    data = conditional()
+    few, lines, dots = data.few("width"), coordinates.draw(data).axes[0].lines, slices.draw(data).axes
+    assert few == [32, 64]
+    heights = [line.get_ydata() for line in lines if len(line.get_ydata()) == 4]
+    assert sum(row[1] < 0 for row in heights) == 6
+    assert len(heights) == 12
+    shown = [sum(len(points.get_offsets()) for points in axes.collections) for axes in dots]
+    assert shown == [12, 6, 12]
+    assert all(axes.get_yscale() == "log" for axes in dots)  # the values span four orders of magnitude
+
+
+def test_what_numbers_the_trials_of_a_point_is_no_parameter_of_a_picture(tmp_path: Path) -> None:
+    data = conditional(3)
+    assert data.varied() == ["opt", "momentum", "width"]
+    text = page.write(data, tmp_path).page.read_text()
+    assert "<th>point</th>" in text
+    assert "<th>seed</th>" not in text
+    assert text.count("<tr>") == 1 + 4
+
+
+def test_one_trial_alone_has_a_whole_number_as_its_place() -> None:
+    axes = progress.draw(run_data(1)).axes[0]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]

@@ -498,7 +498,7 @@ class Driver:
         started = self._machine.state.started or now
         reason = action.reason
         if not reason and self._metric is not None and self._machine.state.succeeded and self.progress.best is None:
-            reason = f"no trial has reported a {self._metric}, by which they are ranked"
+            reason = f"no trial reported {self._metric}, by which they are ranked"
         seconds = now - started + self._record.facts().get("seconds_before", 0.0)
         self._record.set_facts({"status": action.status, "reason": reason, "finished": now, "seconds": seconds})
         self._done = action

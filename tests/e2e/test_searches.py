@@ -341,4 +341,4 @@ def test_a_goal_that_is_never_reported_is_told_on_the_trial_and_of_the_run(shell
     assert {row.reason for row in trials_of(shell, run)} == {
         "it reported no loss, by which the trials are ranked; it reported acc"
     }
-    assert "no trial has reported a loss" in shell.look(run).reason
+    assert "no trial reported loss" in shell.look(run).reason

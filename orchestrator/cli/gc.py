@@ -16,16 +16,19 @@ from orchestrator.results.words import count
 @click.option(
     "--provider", metavar="P", multiple=True, help="Ask this cloud too, where no run of this machine has been."
 )
+@click.option(
+    "--region", metavar="R", multiple=True, help="Look in this region too, beside the present one and those of runs."
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be given back.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a thing.")
 @pass_app
-def command(app: App, provider: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+def command(app: App, provider: tuple[str, ...], region: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Give back what dead runs have left behind: processes, pools, working folders, half-written files.
 
     Runs that somebody drives are never touched, results and logs never deleted.
     """
     done = failed = 0
-    for found in leftovers.find(app.home, provider):
+    for found in leftovers.find(app.home, provider, region):
         if isinstance(found, leftovers.Unreachable):
             failed += 1
             warn(f"The provider {found.provider} could not be asked: {found.error}")

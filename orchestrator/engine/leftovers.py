@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +19,13 @@ from orchestrator.engine.lock import hold, holder
 from orchestrator.engine.record import Record
 from orchestrator.engine.runs import listed
 from orchestrator.errors import MachineError, OrchestrateError, RunBusy
-from orchestrator.providers import connect
+from orchestrator.providers import connect, used_regions
 from orchestrator.providers.base import Compute, Owned
 from orchestrator.runner.runner import remove_tree
+from orchestrator.storage.base import KeepsUnfinished
 from orchestrator.storage.layout import Home, RunKeys
 from orchestrator.storage.local import LocalStore
+from orchestrator.storage.open import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,25 @@ class _Known:
     ended: bool
 
 
-def find(home: Home, providers: Iterable[str] = ()) -> Iterator[Leftover | Unreachable]:
+def find(home: Home, providers: Iterable[str] = (), regions: Collection[str] = ()) -> Iterator[Leftover | Unreachable]:
     """Everything that may be reclaimed now, one by one; a run is unlocked again when the next thing is asked for.
 
-    Asked are the providers of the runs that this machine knows, and these ``providers``.
+    Asked are the providers of the runs that this machine knows, and these ``providers``: those that have regions, in
+    the present one, in each that a run was in, and in these ``regions``.
     """
     known = {run: facts for run, _ in listed(home) if (facts := _facts(home, run)) is not None}
     for provider in sorted({"local", *providers, *(facts.provider for facts in known.values())}):
         try:
-            with closing(connect(provider, home, "gc")) as compute:
-                yield from _things(home, provider, compute, known)
+            where = used_regions(provider, home, regions)
         except OrchestrateError as error:
             yield Unreachable(provider, error)
+            continue
+        for region in where:
+            try:
+                with closing(connect(provider, home, "gc", region)) as compute:
+                    yield from _things(home, provider, compute, known)
+            except OrchestrateError as error:
+                yield Unreachable(provider if region is None else f"{provider} in {region}", error)
     for run, facts in known.items():
         folder = _local_folder(facts.store, run)
         if folder is not None:
@@ -71,6 +80,13 @@ def find(home: Home, providers: Iterable[str] = ()) -> Iterator[Leftover | Unrea
     for root in sorted({home.store, *(root for facts in known.values() if (root := _root(facts.store)))}):
         for path in LocalStore(root).leftovers():
             yield Leftover("half-written file", str(path), None, "", partial(path.unlink, missing_ok=True))
+    for url in sorted({facts.store for facts in known.values() if _root(facts.store) is None}):
+        try:
+            store = open_store(url, home)
+            for name, remove in store.unfinished() if isinstance(store, KeepsUnfinished) else ():
+                yield Leftover("half-sent object", f"{store.url}/{name}", None, "", remove)
+        except OrchestrateError as error:
+            yield Unreachable(url, error)
 
 
 def _facts(home: Home, run: str) -> _Known | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from orchestrator.providers.base import Compute
 from orchestrator.providers.checks import Check
 from orchestrator.storage.layout import Home
 
+# One that has regions names ``regions(home)``, and its ``connect`` takes one more argument.
 # Each names a function ``connect(home, run) -> Compute``, and may name ``default_store(home) -> str``.  One that has an
 # account may name ``checks(home)`` and ``fix(home)``, which yield Checks, and ``policy(home)``.
 PROVIDERS = {
@@ -24,9 +25,26 @@ PROVIDERS = {
 Connect = Callable[[Home, str], Compute]
 
 
-def connect(provider: str, home: Home, run: str) -> Compute:
-    """A connection to the provider for this run.  Raises UsageError for a name that is none of ours."""
-    return cast(Connect, _module(provider).connect)(home, run)
+def connect(provider: str, home: Home, run: str, region: str | None = None) -> Compute:
+    """A connection to the provider for this run.  Raises UsageError for a name that is none of ours.
+
+    ``region`` is one of ``used_regions``; None: where the run's pool was made, or else the present one.
+    """
+    module = _module(provider)
+    if region is not None:
+        return cast(Callable[[Home, str, str], Compute], module.connect)(home, run, region)
+    return cast(Connect, module.connect)(home, run)
+
+
+def used_regions(provider: str, home: Home, more: Collection[str] = ()) -> Sequence[str | None]:
+    """Where things of ours may be: the present region, each that a run of this machine was in, and ``more``.
+
+    For a provider without regions that is None alone.
+    """
+    find = getattr(_module(provider), "regions", None)
+    if find is None:
+        return (None,)
+    return sorted({*cast(Callable[[Home], Iterable[str]], find)(home), *more})
 
 
 def default_store(provider: str, home: Home) -> str | None:

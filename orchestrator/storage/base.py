@@ -8,10 +8,10 @@ InvalidRequest for what may not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +55,11 @@ class ObjectStore(Protocol):
 
     def grant(self, key: str, seconds: float, *, write: bool = False) -> str:
         """A URL by which whoever holds it can read (or write) this one object for so long."""
+
+
+@runtime_checkable
+class KeepsUnfinished(Protocol):
+    """A store in which an upload that was broken off lies unseen, and costs money, until it is given up."""
+
+    def unfinished(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Key of each that began so long ago that nobody goes on with it, and what gives it up."""

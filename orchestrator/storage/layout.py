@@ -109,6 +109,10 @@ class Home:
     def lock(self, run: str) -> Path:
         return self.run(run) / "lock"
 
+    def region(self, run: str) -> Path:
+        """Where a provider that has regions made the run's pool."""
+        return self.run(run) / "region"
+
     def driver_log(self, run: str) -> Path:
         """What a detached driver prints, and the tracebacks of errors that a user was shown in one line."""
         return self.run(run) / "driver.log"

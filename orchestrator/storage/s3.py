@@ -10,8 +10,9 @@ from __future__ import annotations
 import builtins
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -176,20 +177,20 @@ class S3Store:
             signing = self._signing_client()
             return str(signing.generate_presigned_url(method, Params=where, ExpiresIn=max(1, int(seconds))))
 
-    def remove_leftovers(self, older_than: float = 7 * 86_400.0) -> int:
-        """Give up unfinished uploads that began so many seconds ago: they cost money, unseen.  Says how many."""
-        removed = 0
+    def unfinished(self, older_than: float = 7 * 86_400.0) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Uploads in parts that began so many seconds ago and were broken off: their keys, and what gives them up."""
         limit = time.time() - older_than
         with self._translated(""):
             pages = self._client().get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self.bucket, Prefix=self._prefix):
                 for upload in page.get("Uploads", ()):
                     if upload["Initiated"].timestamp() < limit:
-                        self._client().abort_multipart_upload(
-                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        removed += 1
-        return removed
+                        key = upload["Key"][len(self._prefix) :]
+                        yield key, partial(self._give_up, key, upload["UploadId"])
+
+    def _give_up(self, key: str, upload: str) -> None:
+        with self._translated(key):
+            self._client().abort_multipart_upload(Bucket=self.bucket, Key=self._prefix + key, UploadId=upload)
 
     def _name(self, key: str) -> str:
         return self._prefix + keys.check(key)

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import AuthenticationFailed, MachineError
 from orchestrator.providers.aws import settings
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.compute import AwsCompute
@@ -25,12 +27,36 @@ from orchestrator.providers.base import Compute
 from orchestrator.providers.checks import Check
 from orchestrator.storage.layout import Home
 
-__all__ = ["AwsCompute", "checks", "connect", "default_store", "fix", "policy"]
+__all__ = ["AwsCompute", "checks", "connect", "default_store", "fix", "policy", "regions"]
 
 
-def connect(home: Home, run: str) -> Compute:
-    """A connection for this run.  What is missing to make it is said by the first call that needs it."""
-    return AwsCompute(home)
+def connect(home: Home, run: str, region: str | None = None) -> Compute:
+    """A connection for this run.  What is missing to make it is said by the first call that needs it.
+
+    ``region``: None for the one that the run's pool was made in, or else the present one.
+    """
+    return AwsCompute(home, region=region or _kept_region(home.region(run)))
+
+
+def regions(home: Home) -> set[str]:
+    """Those that the runs of this machine were in, and the present one."""
+    kept = {region for path in home.runs.glob("*/region") if (region := _kept_region(path)) is not None}
+    try:
+        with closing(Aws()) as aws:
+            return kept | {aws.region}
+    except AuthenticationFailed:  # there is no present one
+        if kept:
+            return kept
+        raise
+
+
+def _kept_region(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MachineError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def default_store(home: Home) -> str:

@@ -94,12 +94,18 @@ class Limiter:
 class Aws:
     """One account and region.  Nothing is contacted before the first call.  Safe for threads.
 
-    ``session`` is a ``boto3.Session``; None: as boto3 is configured.
+    ``session`` is a ``boto3.Session`` and ``wanted_region`` a region's name; None: as boto3 is configured.
     """
 
     def __init__(
-        self, session: Any = None, *, sleep: Callable[[float], object] = time.sleep, seed: int | None = None
+        self,
+        session: Any = None,
+        wanted_region: str | None = None,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        seed: int | None = None,
     ) -> None:
+        self._wanted_region = wanted_region
         self._sleep = sleep
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -117,6 +123,13 @@ class Aws:
     def region(self) -> str:
         return str(self.client("batch").meta.region_name)
 
+    def move(self, region: str) -> None:
+        """From now on, this region."""
+        with self._lock:
+            if self._wanted_region != region:
+                self._wanted_region = region
+                self._clients = {}
+
     def _make(self, service: str) -> Any:
         import boto3
         from botocore.config import Config
@@ -128,10 +141,11 @@ class Aws:
         try:
             if self._session is None:
                 self._session = boto3.Session()
-            client = self._session.client(service, config=config)
+            client = self._session.client(service, region_name=self._wanted_region, config=config)
             if service == "s3" and "amazonaws.com" not in client.meta.endpoint_url:
                 path_style = Config(s3={"addressing_style": "path"})
-                client = self._session.client(service, config=config.merge(path_style))
+                where = self._wanted_region
+                client = self._session.client(service, region_name=where, config=config.merge(path_style))
         except BotoCoreError as error:
             raise ours(error) from error
         return client

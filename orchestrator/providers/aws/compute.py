@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.errors import InvalidRequest, NotFound, Unavailable
+from orchestrator.errors import InvalidRequest, MachineError, NotFound, Unavailable
 from orchestrator.providers.aws import feed, logs, network, owned, request, settings
 from orchestrator.providers.aws.cancel import MARGIN, Canceller
 from orchestrator.providers.aws.client import Aws
@@ -51,9 +51,9 @@ class AwsCompute:
     ``session`` is a ``boto3.Session`` for the calls to all services but the object store; None: as boto3 is configured.
     """
 
-    def __init__(self, home: Home, session: Any = None) -> None:
+    def __init__(self, home: Home, session: Any = None, region: str | None = None) -> None:
         self._home = home
-        self._aws = Aws(session)
+        self._aws = Aws(session, region)
         self._known: settings.Settings | None = None
         self._opened: S3Store | None = None
         self._requests: dict[str, PoolRequest] = {}
@@ -102,6 +102,9 @@ class AwsCompute:
         from orchestrator.storage.hashes import HashCache
 
         request.sizing(request_)
+        if request_.region is not None:
+            self._aws.move(request_.region)
+        self._keep_region(request_.name)
         if request_.store is not None:
             self._use(request_.store)
         runner = site.prepare(self._store, request_, HashCache(self._home.hashes))
@@ -111,6 +114,15 @@ class AwsCompute:
             kept.pop(run, None)
         self._requests[run] = request_
         self._pool(run).create(request_, place)
+
+    def _keep_region(self, run: str) -> None:
+        """Whoever goes on, or cleans up, must look there, whatever region is the present one by then."""
+        path = self._home.region(run)
+        if path.parent.is_dir():
+            try:
+                path.write_text(f"{self._aws.region}\n", "utf-8")
+            except OSError as error:
+                raise MachineError(f"{path} cannot be written: {error.strerror}.") from error
 
     def pool_status(self, pool: str) -> PoolStatus:
         status = self._pool(pool).status(lambda: self._why(pool))

@@ -3,6 +3,7 @@
 settings, client        where the account is and who we are; calls, their errors and their repetition
 request, sas, autoscale what is sent, made without any call: bodies, signed URLs, the dead-man formula
 preview                 the same shown before a run, with nothing signed
+manager                 pools that have an identity, which only Azure's resource manager makes
 pool, ledger            the pool and its job, made, mended and deleted; what they have cost
 schedule                jobs that the service begins by itself
 site                    what a run's tasks find in the store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled, Unavailable
 from orchestrator.providers import catalogue
-from orchestrator.providers.azure import autoscale, owned, request, states
+from orchestrator.providers.azure import autoscale, manager, owned, request, states
 from orchestrator.providers.azure.client import Batch, code_of
 from orchestrator.providers.azure.ledger import Ledger
 from orchestrator.providers.base import PoolRequest, PoolState, PoolStatus
@@ -85,18 +85,23 @@ class Pool:
         # The formula is evaluated by the service's clock; how far that is from ours its answer has told.
         ahead = self._batch.ahead
         there = replace(wanted, lease_until=wanted.lease_until + ahead)
-        body = request.pool_body(
-            there, sized, image, self._now() + ahead, request.registry_of(self._batch.settings, wanted)
-        )
-        from azure.batch.models import BatchPoolCreateOptions
-
+        registry = request.registry_of(self._batch.settings, wanted)
+        body = request.pool_body(there, sized, image, self._now() + ahead, registry)
         try:
-            self._batch.call(self._batch.sdk.create_pool, BatchPoolCreateOptions(body))
+            self._create_pool(body, registry.identity if registry is not None else None)
         except InvalidRequest as error:
-            if code_of(error) != "PoolExists":
+            if not isinstance(error, manager.PoolExists) and code_of(error) != "PoolExists":
                 raise
             self._take_over()
         self._create_job(request.job_body(there, self._now() + ahead, store_url))
+
+    def _create_pool(self, body: request.Body, identity: str | None) -> None:
+        from azure.batch.models import BatchPoolCreateOptions
+
+        if identity is None:
+            self._batch.call(self._batch.sdk.create_pool, BatchPoolCreateOptions(body))
+        else:
+            self._batch.call(manager.create_pool, self._batch.settings, body, identity)
 
     def _take_over(self) -> None:
         pool = self._batch.call(self._batch.sdk.get_pool, self.name)

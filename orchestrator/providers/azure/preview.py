@@ -26,9 +26,13 @@ def calls(
     sized = request.sizing(wanted)
     place = _place(wanted.store or store, known)
     registry = request.registry_of(known, wanted) if known is not None else None
-    if registry is not None:
+    if registry is not None and registry.identity is None:
         registry = replace(registry, password="<AZURE_REGISTRY_PASSWORD>")
-    yield Call("create_pool", request.pool_body(wanted, sized, _IMAGE, now(), registry))
+    pool = request.pool_body(wanted, sized, _IMAGE, now(), registry)
+    if registry is not None and registry.identity is not None:
+        yield Call(f"PUT {wanted.name} by the resource manager", request.managed_pool_body(pool, registry.identity))
+    else:
+        yield Call("create_pool", pool)
     yield Call("create_job", request.job_body(wanted, now(), place.url))
     for chunk in submit.chunks(request.task_body(task, wanted, place) for task in tasks):
         yield Call("create_task_collection", {"value": chunk})

@@ -133,11 +133,18 @@ def choose_image(images: Iterable[Mapping[str, Any]], *, gpus: bool, containers:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A private registry of container images and who may read it."""
+    """A private registry of container images and who may read it: a managed identity, or a user with a password."""
 
     server: str
-    username: str
-    password: str = field(repr=False)
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity: str | None = None
+
+    @property
+    def body(self) -> Body:
+        if self.identity is not None:
+            return {"registryServer": self.server, "identityReference": {"resourceId": self.identity}}
+        return {"registryServer": self.server, "username": self.username, "password": self.password}
 
 
 def registry_of(settings: Settings, request: PoolRequest) -> Registry | None:
@@ -145,10 +152,18 @@ def registry_of(settings: Settings, request: PoolRequest) -> Registry | None:
     server = settings.registry_server
     if request.image is None or not server or not request.image.startswith(f"{server}/"):
         return None
+    if settings.registry_identity is not None:
+        if settings.batch_resource is None:
+            raise InvalidRequest(
+                "AZURE_REGISTRY_IDENTITY is set, and AZURE_BATCH_RESOURCE_ID is not: only Azure's resource manager "
+                "makes pools with an identity.",
+                remedy="Set it to what `az batch account show --query id` prints.",
+            )
+        return Registry(server, identity=settings.registry_identity)
     if settings.registry_username is None or settings.registry_password is None:
         raise InvalidRequest(
-            f"AZURE_REGISTRY_SERVER is set to {server}, without a user.",
-            remedy="Set AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD too.",
+            f"AZURE_REGISTRY_SERVER is set to {server}, and nobody who may read it.",
+            remedy="Set AZURE_REGISTRY_IDENTITY, or AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD.",
         )
     return Registry(server, settings.registry_username, settings.registry_password)
 
@@ -175,6 +190,34 @@ def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, reg
     }
 
 
+def managed_pool_body(body: Body, identity: str) -> Body:
+    """The same pool as the resource manager takes it (Microsoft.Batch/batchAccounts/pools), with an identity.
+
+    The service itself has no way to give a pool one.
+    """
+    machine = {name: value for name, value in body["virtualMachineConfiguration"].items() if name != "nodeAgentSKUId"}
+    machine["nodeAgentSkuId"] = body["virtualMachineConfiguration"]["nodeAgentSKUId"]
+    if "containerConfiguration" in machine:
+        machine["containerConfiguration"] = {**machine["containerConfiguration"], "type": "DockerCompatible"}
+    return {
+        "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}},
+        "properties": {
+            "vmSize": body["vmSize"],
+            "deploymentConfiguration": {"virtualMachineConfiguration": machine},
+            "scaleSettings": {
+                "autoScale": {
+                    "formula": body["autoScaleFormula"],
+                    "evaluationInterval": body["autoScaleEvaluationInterval"],
+                }
+            },
+            "taskSlotsPerNode": body["taskSlotsPerNode"],
+            "taskSchedulingPolicy": {"nodeFillType": "Pack"},
+            "interNodeCommunication": "Enabled" if body["enableInterNodeCommunication"] else "Disabled",
+            "metadata": body["metadata"],
+        },
+    }
+
+
 def _nodes(request: PoolRequest, sized: Sizing, image: Image, registry: Registry | None) -> Body:
     """What the nodes of a pool are, however many."""
     machine: Body = {"imageReference": image.reference, "nodeAgentSKUId": image.agent}
@@ -184,9 +227,7 @@ def _nodes(request: PoolRequest, sized: Sizing, image: Image, registry: Registry
             "containerImageNames": [request.image],
         }
         if registry is not None:
-            machine["containerConfiguration"]["containerRegistries"] = [
-                {"registryServer": registry.server, "username": registry.username, "password": registry.password}
-            ]
+            machine["containerConfiguration"]["containerRegistries"] = [registry.body]
     if request.machine.disk:
         machine["osDisk"] = {"diskSizeGB": math.ceil(request.machine.disk / 1e9)}
     return {

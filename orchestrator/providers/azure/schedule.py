@@ -29,7 +29,13 @@ def create(
     from azure.batch.models import BatchJobScheduleCreateOptions
 
     image = image_for(batch, wanted, now())
-    body = request.schedule_body(wanted, task, when, site, image, request.registry_of(batch.settings, wanted))
+    registry = request.registry_of(batch.settings, wanted)
+    if registry is not None and registry.identity is not None:
+        raise InvalidRequest(
+            "Pools that Azure Batch makes by itself have no identity, and the image lies in a private registry.",
+            remedy="Set AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD in place of AZURE_REGISTRY_IDENTITY.",
+        )
+    body = request.schedule_body(wanted, task, when, site, image, registry)
     deadline = now() + PATIENCE
     while True:
         try:

@@ -22,12 +22,19 @@ from orchestrator.storage.layout import Home
 POLL, LOCAL_POLL = 5.0, 0.25
 DEFAULT_CONTAINER = "orchestrate"
 
+# Where Azure's resources are managed, in the public cloud.
+MANAGER = "https://management.azure.com"
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``endpoint`` is the Batch account's URL; ``key`` its shared key, None for Entra ID.  Keys are never shown."""
+    """``endpoint`` is the Batch account's URL; ``key`` its shared key, None for Entra ID.  Keys are never shown.
+
+    ``registry_identity`` and ``batch_resource`` are resource ids: of a user-assigned managed identity, and of the
+    Batch account.
+    """
 
     endpoint: str
     account: str
@@ -36,6 +43,9 @@ class Settings:
     registry_server: str | None = None
     registry_username: str | None = None
     registry_password: str | None = field(default=None, repr=False)
+    registry_identity: str | None = None
+    batch_resource: str | None = None
+    manager: str = MANAGER
 
     @property
     def local(self) -> bool:
@@ -89,6 +99,9 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
         values.get("AZURE_REGISTRY_SERVER"),
         values.get("AZURE_REGISTRY_USERNAME"),
         values.get("AZURE_REGISTRY_PASSWORD"),
+        values.get("AZURE_REGISTRY_IDENTITY"),
+        values.get("AZURE_BATCH_RESOURCE_ID"),
+        values.get("AZURE_RESOURCE_MANAGER", MANAGER).rstrip("/"),
     )
 
 

@@ -7,6 +7,7 @@ not recurse, bounds what aliases expand to, and reads numbers as YAML 1.2 does (
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9][0-9_]*", re.ASCII)
 _OTHER_BASE = re.compile(r"([-+]?)(0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?", re.ASCII)
+# JSON writes a character beyond the first 65,536 as two escapes, which YAML does not know.
+_PAIR = re.compile(r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _NOT_FINITE = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 _NULL = {"", "~", "null"}
 _BOOL = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
@@ -123,6 +126,8 @@ def read_yaml(text: str, file: str, *, positions: bool = True) -> tuple[Node, li
         line, column = _line_and_column(text, error.start)
         raise Unreadable(Problem(file, line, column, "", "is not Unicode text")) from None
     builder = _Builder(file, text, positions)
+    if _PAIR.search(text) and _is_json(text):
+        text = _PAIR.sub(_character, text)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
@@ -139,6 +144,20 @@ def read_yaml(text: str, file: str, *, positions: bool = True) -> tuple[Node, li
         what = error.problem or error.context or "it cannot be read"
         raise builder.unreadable(line, column, f"is no valid YAML: {what}", _advice(text, line)) from None
     return builder.root or Node(None, builder.place(0, 0), raw=""), builder.problems
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _character(pair: re.Match[str]) -> str:
+    """YAML's escape for the character that JSON writes as a pair of surrogates."""
+    high, low = int(pair[2], 16), int(pair[3], 16)
+    return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
 def _line_and_column(text: str, offset: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,9 +86,7 @@ def write(data: RunData, folder: Path) -> Written:
 
 
 def _svg(figure: Figure, picture: Picture) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
+    svg = style.svg(figure)
     # Names inside a picture must not meet those of another one on the same page.
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\1{picture.name}-", svg[svg.index("<svg") :])
     return f'<figure role="img" aria-label="{html.escape(picture.title)}">{svg}</figure>'

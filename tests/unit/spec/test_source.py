@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import time
 from typing import Any
@@ -180,3 +181,14 @@ def test_positions_can_be_left_out() -> None:
     root, _ = read_yaml("{a: 1}", "--set x", positions=False)
     assert root.locate(("a",)).line is None
     assert root.locate(("a",)).file == "--set x"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=8), max_size=4))
+def test_json_that_writes_every_character_in_ascii_is_read_as_json(texts: list[str]) -> None:
+    given_ = {"a": texts, "b": "".join(texts), "😀\\": "\\ud83d\\ude00"}
+    assert data(json.dumps(given_)) == given_
+
+
+def test_half_a_surrogate_pair_is_refused_in_json_too() -> None:
+    assert "f.yaml:1:" in refused('{"a": "\\ud83d"}')
+    assert "f.yaml:1:" in refused('{"a": "\\ud83d\\ude00", "b": "\\ude00"}')

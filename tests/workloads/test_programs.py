@@ -1,5 +1,6 @@
 """What every program promises: its arguments, and one sentence where its data is not there."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,7 +55,15 @@ def test_every_program_has_the_arguments_of_all_programs(module: str, program_he
     wanted = {"--smoke", "--data"}
     wanted |= {"--epochs", "--checkpoint"} if module in EPOCHS else set()
     wanted |= {"--seed"} if module != "scoring.score" else {"--checkpoint"}
-    assert wanted <= set(told.out.replace("[", " ").replace("]", " ").split())
+    wanted |= shown(module)
+    assert wanted <= set(re.split(r"[][\s,]+", told.out))
+
+
+def shown(module: str) -> set[str]:
+    """The options that a README gives the program."""
+    readmes = "\n".join(path.read_text() for path in (*WORKLOADS.glob("*/README.md"), WORKLOADS / "README.md"))
+    commands = re.findall(rf"python -m {re.escape(module)}\b([^`#\n]*)", readmes)
+    return {option for command in commands for option in re.findall(r"--\w+", command)}
 
 
 @pytest.mark.parametrize("module", PROGRAMS)

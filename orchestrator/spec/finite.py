@@ -120,7 +120,7 @@ class Choice(Kind):
     weights: Annotated[list[float], BeforeValidator(_weights)] | None = Field(
         None,
         description="How likely each value is, in any unit. Left out: all equally. A grid takes every value all the "
-        "same.",
+        "same, and tpe, gp, cmaes and nsga2 find out for themselves which values are worth trying.",
         examples=[[3, 1, 1]],
     )
     tied: str | None = Field(

@@ -38,7 +38,7 @@ def losses(rows: Rows) -> list[float]:
 
 def is_grid(rows: Rows) -> None:
     found = params(rows, "model", "depth", "batch", "memory")
-    assert len(found) == 12
+    assert len(found) == 13
     assert {depth for model, depth, _, _ in found if model == "linear"} == {0}
     assert all(memory == batch * (1 + depth) <= 700 for _, depth, batch, memory in found)
     assert {row["metrics"]["memory"] == row["params"]["memory"] for row in rows} == {True}

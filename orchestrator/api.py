@@ -22,10 +22,11 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine import session
+from orchestrator.engine import continuing, rerun, session
 from orchestrator.engine.driver import Finished, Observer, Progress
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan
@@ -33,9 +34,13 @@ from orchestrator.engine.record import Record
 from orchestrator.engine.runs import alive, find
 from orchestrator.errors import MachineError, OrchestrateError, UsageError
 from orchestrator.results.export import to_csv, to_json, to_record
+from orchestrator.results.fields import fields
 from orchestrator.results.leaderboard import Trial, comparable, rank
 from orchestrator.results.logs import STREAMS, Tail
+from orchestrator.results.points import Point, points
 from orchestrator.results.read import Overview, overview, to_trial, trials
+from orchestrator.results.same import Sameness, compare
+from orchestrator.results.where import where
 from orchestrator.spec.load import Loaded, from_dict, load
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
@@ -154,6 +159,8 @@ class Results(Sequence[Trial]):
         self.seconds = seen.seconds
         self.counts: Mapping[str, int] = seen.trial_counts()
         self._trials = tuple(ranked)
+        self._repeats = seen.repeats
+        self._maximize = seen.maximize
 
     @property
     def best(self) -> Trial | None:
@@ -164,6 +171,16 @@ class Results(Sequence[Trial]):
     @property
     def failed(self) -> list[Trial]:
         return [trial for trial in self._trials if trial.state == "failed"]
+
+    @property
+    def points(self) -> list[Point]:
+        """Where the sweep repeats its points: each once with mean, deviation and number of trials, the best first."""
+        found = points(self._trials, self._repeats, self.metric) if self._repeats else []
+        return [row for row in rank(found, self.metric, maximize=self._maximize) if isinstance(row, Point)]
+
+    def where(self, condition: str) -> list[Trial]:
+        """The trials for which ``lr < 0.1 and state == succeeded`` holds, the best first.  Raises UsageError."""
+        return where(self._trials, condition)
 
     def __getitem__(self, index: Any) -> Any:
         return self._trials[index]
@@ -188,8 +205,29 @@ class Results(Sequence[Trial]):
         to_csv(self._trials, text)
         return _kept(text.getvalue(), path)
 
+    def to_parquet(self, path: StrPath) -> None:
+        """Parquet with a typed column a parameter and metric.  Raises UsageError without pyarrow."""
+        try:
+            from orchestrator.results.parquet import to_parquet
+        except ImportError as error:
+            if error.name is None or not error.name.startswith("pyarrow"):
+                raise
+            raise UsageError("Parquet needs pyarrow.", remedy="pip install 'orchestrator[parquet]'") from None
+        with Path(path).open("wb") as file:
+            to_parquet(self._trials, fields(self._trials), file)
+
     def __repr__(self) -> str:
         return f"<Results of {self.run}: {self.status}, {len(self)} trials>"
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """A trial that was run once more.  ``same`` compares its metrics with those of the first time; ``warnings`` say
+    what was not as it had been."""
+
+    results: Results
+    same: Sameness
+    warnings: tuple[str, ...]
 
 
 class Run:
@@ -239,14 +277,29 @@ class Run:
         if not overview(self._home, self.id).ended:
             session.cancel(self.id, self._home)
 
-    def resume(self) -> Run:
-        """Go on with it in the background, where it was interrupted, cancelled or abandoned."""
+    def resume(self, *, trials: int | str | None = None, overrides: Sequence[str] = ()) -> Run:
+        """Go on with it in the background, where it was interrupted, cancelled or abandoned.
+
+        One that has ended goes on with ``trials``, a number of all or ``"+20"``, or with ``overrides`` such as
+        ``limits.max_cost=50``.  Raises UsageError where it cannot.
+        """
+        if trials is not None or overrides:
+            wanted = None if trials is None else str(trials)
+            continuing.go_on(self.id, self._home, continuing.extended(self.id, self._home, wanted, overrides))
         session.detach(self.id, self._home)
         with closing(self._record()) as record:
             # Its new driver has the run and is about to say so.
             while alive(self._home, self.id) and record.facts().get("finished") is not None:
                 time.sleep(PAUSE / 5)
         return self
+
+    def rerun(self, trial: int, *, progress: Observer | None = None) -> Rerun:
+        """Run a trial once more in this process, with the code, parameters, seed and image that it had."""
+        wanted = rerun.prepare(self.id, trial, self._home)
+        made = rerun.create(wanted, self._home)
+        session.drive(made, self._home, progress)
+        same = compare(self._home, self.id, made, trial)
+        return Rerun(Run(made, self._home.path).results, same, wanted.warnings)
 
     def logs(self, trial: int, stream: str = "stdout", *, attempt: int | None = None) -> bytes:
         """What a trial has written so far to ``stdout`` or ``stderr``, in its last attempt or the one asked for."""
@@ -314,7 +367,9 @@ def _kept(text: str, path: StrPath | None) -> str:
 __all__ = [
     "Finished",
     "OrchestrateError",
+    "Point",
     "Progress",
+    "Rerun",
     "Results",
     "Run",
     "StillRunning",

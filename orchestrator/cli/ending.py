@@ -67,7 +67,7 @@ def show_end(seen: Overview, ranked: Sequence[Trial]) -> None:
     if seen.status in ("cancelled", "interrupted", "abandoned", "over-budget", "timed-out", "broken"):
         say(dim(f"Go on:  orchestrate resume {seen.run}"))
     if len(good) > TOP:
-        say(dim(f"All of them:  orchestrate results {seen.run}"))
+        say(dim(f"All trials:  orchestrate results {seen.run}"))
 
 
 def show_table(ranked: Sequence[Trial], metric: str | None, labels: Sequence[str] | None = None) -> None:

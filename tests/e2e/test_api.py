@@ -185,3 +185,23 @@ def test_every_public_name_is_there() -> None:
         assert getattr(orchestrator, name) is not None
     with pytest.raises(AttributeError):
         orchestrator.nothing  # noqa: B018
+
+
+def test_a_run_goes_on_with_more_trials_and_a_trial_runs_again(home: Path, tmp_path: Path) -> None:
+    sweep = Sweep(
+        "parabola",
+        command=[sys.executable, "-c", PROGRAM, "{x}"],
+        parameters={"x": {"uniform": [0, 4]}, "seed": {"repeat": 2}},
+        search={**BY_LOSS, "algorithm": "random", "trials": 2},
+    )
+    first = attach(run(sweep).run)
+    results = first.resume(trials="+2").wait()
+    assert (results.status, len(results), len(results.points)) == ("succeeded", 4, 2)
+    best = results.points[0]
+    assert (best.n, best.deviations, best.params) == (2, {"loss": 0.0}, {"x": results[0].params["x"]})
+    assert results.where("seed == 1 and loss < 100") == [one for one in results if one.params["seed"] == 1]
+    again = first.rerun(3)
+    assert (again.same.equal, again.results[0].trial, again.warnings) == (True, 3, ())
+    pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow, which make test installs")
+    results.to_parquet(tmp_path / "found.parquet")
+    assert pq.read_table(tmp_path / "found.parquet").num_rows == 4

@@ -35,9 +35,8 @@ def capacity(request: PoolRequest, disk: Path) -> Capacity:
     warnings: list[str] = []
     slots = request.slots or max(1, int(cpus / need.cpus + 1e-6))
     if slots * need.cpus > cpus:
-        warnings.append(
-            f"{slots} trials of {need.cpus:g} processors at a time share the {cpus:g} processors of this machine."
-        )
+        each = f"{need.cpus:g} {'processor' if need.cpus == 1 else 'processors'}"
+        warnings.append(f"{slots} trials of {each} at a time share the {cpus:g} processors of this machine.")
     if need.memory and slots * need.memory > memory:
         fitting = memory // need.memory
         warnings.append(

@@ -2,6 +2,7 @@
 
 settings, client    where we are and with which network and roles; calls, their errors, their rate and repetition
 request, boot       what is sent, made without any call: bodies, and the first words of a task's container
+preview             the same as a plan shows it
 network, pool       what is found in the account; environment, queue and definition, made and taken down
 ledger, site        what the machines have cost; what a run's tasks find in the store
 submit, cancel      array jobs, each once; tasks stopped

@@ -93,7 +93,9 @@ class AwsCompute:
         )
 
     def requests(self, request_: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
-        raise InvalidRequest("The AWS provider cannot show its requests before it sends them.")
+        from orchestrator.providers.aws import preview
+
+        return preview.calls(self._home, request_, tasks)
 
     # ------------------------------------------------------------------------------------------------- pools
 

@@ -153,8 +153,7 @@ class Pool:
 
     def _store_secrets(self, wanted: PoolRequest) -> None:
         for variable, value in wanted.secrets.items():
-            name = request.secret_name(self._run, variable)
-            self._aws.call("ssm", "put_parameter", Name=name, Value=value, Type="SecureString", Overwrite=True)
+            self._aws.call("ssm", "put_parameter", **request.secret(self._run, variable, value))
 
     # --------------------------------------------------------------------------------------------- watching
 

@@ -137,6 +137,11 @@ class Place:
     environment: Mapping[str, str] | None = None
 
 
+def secret(run: str, variable: str, value: str) -> Body:
+    """What ``put_parameter`` sends; the containers get it by the execution role."""
+    return {"Name": secret_name(run, variable), "Value": value, "Type": "SecureString", "Overwrite": True}
+
+
 def tags(request: PoolRequest) -> dict[str, str]:
     ours = {OWNER: "1", RUN: request.name, LEASE: str(math.ceil(request.lease_until))}
     return {**request.labels, **ours}

@@ -9,11 +9,15 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore import xform_name
 from botocore.validate import ParamValidator
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.providers.aws import boot, request
+from orchestrator.providers.aws import boot, preview, request
 from orchestrator.providers.base import Machine, PoolRequest, Task
+from orchestrator.storage.layout import Home
+from tests.unit.aws.conftest import Cloud, tasks
+from tests.unit.aws.conftest import request as pool
 
 GOLDEN = Path(__file__).with_name("golden")
 NOW = 1_795_000_000.0
@@ -118,6 +122,34 @@ def test_as_many_tasks_as_there_are_slots_fill_the_machines() -> None:
     assert (shared.slots_per_node, shared.slots, shared.cpus) == (4, 8, 12)
 
 
+def test_machines_with_gpus_have_the_image_that_brings_their_driver_and_the_disk_that_was_asked_for() -> None:
+    for body in request.environments(wanted(), PLACE):
+        resources = body["computeResources"]
+        assert resources["ec2Configuration"] == [{"imageType": "ECS_AL2023_NVIDIA"}]
+        assert resources["launchTemplate"]["launchTemplateName"] == request.name(RUN)
+        assert {request.OWNER, request.RUN, request.LEASE} <= set(resources["tags"]), "the machines are ours too"
+        assert {request.OWNER, request.RUN, request.LEASE} <= set(body["tags"])
+    template = request.launch_template(wanted())
+    assert template is not None
+    assert template["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 100
+    plain = wanted(machine=Machine(cpus=1))
+    assert request.launch_template(plain) is None
+    for body in request.environments(plain, PLACE):
+        assert body["computeResources"]["ec2Configuration"] == [{"imageType": "ECS_AL2023"}]
+        assert "launchTemplate" not in body["computeResources"]
+
+
+def test_the_queue_asks_spot_machines_first_and_ends_what_can_never_run() -> None:
+    body = request.queue(wanted(), ["arn:main", "arn:fallback"])
+    order = sorted(body["computeEnvironmentOrder"], key=lambda one: one["order"])
+    assert [one["computeEnvironment"] for one in order] == ["arn:main", "arn:fallback"]
+    reasons = [one["reason"] for one in body["jobStateTimeLimitActions"]]
+    assert {reason.partition(":")[0] for reason in reasons} == {"MISCONFIGURATION", "CAPACITY"}
+    for one in body["jobStateTimeLimitActions"]:
+        assert (one["state"], one["action"]) == ("RUNNABLE", "CANCEL")
+        assert 600 <= one["maxTimeSeconds"] <= 86_400
+
+
 def test_without_a_gpu_the_service_chooses_the_machine() -> None:
     sized = request.sizing(wanted(machine=Machine(cpus=2), slots=8, max_nodes=None))
     assert (sized.instance, sized.cpus, sized.max_cpus, sized.slots, sized.price) == ("optimal", 2, 16, 8, None)
@@ -149,3 +181,27 @@ def test_a_task_is_one_line_whatever_its_parameters_hold() -> None:
 def test_what_can_never_run_is_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidRequest, match=told):
         request.sizing(wanted(**changes))
+
+
+def test_a_plan_shows_what_is_sent_and_needs_no_account(cloud: Cloud) -> None:
+    """Against what passed over the wire for the same request; what only AWS knows stands in angle brackets."""
+    asked = pool(spot=True, on_demand_fallback=True, secrets={"TOKEN": "<TOKEN>"}, machine=Machine(cpus=1, disk=10**11))
+    told = list(preview.calls(Home(Path("/nowhere")), asked, tasks(3)))
+    sent: list[tuple[str, str]] = []
+
+    def note(name: str, sending: Any) -> None:
+        service, operation = name.split(".")
+        if not operation.startswith(("Describe", "List", "Get")):
+            sent.append((operation, service))
+
+    cloud.wire.disturb = note
+    compute = cloud.connect()
+    compute.create_pool(asked)
+    list(compute.submit(asked.name, tasks(3)))
+    operations = [call.operation for call in told if call.operation != "put_object"]  # the store has its own client
+    assert operations == [xform_name(operation) for operation, _ in sent]
+    made = cloud.client("batch").describe_job_definitions(jobDefinitionName=f"orchestrate-{asked.name}")
+    shown = next(call.body for call in told if call.operation == "register_job_definition")
+    assert made["jobDefinitions"][0]["containerProperties"]["command"] == shown["containerProperties"]["command"]
+    listed = next(call.body["Body"] for call in told if call.operation == "put_object")
+    assert [line["params"] for line in listed] == [{"x": 0}, {"x": 1}, {"x": 2}]

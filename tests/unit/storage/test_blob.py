@@ -42,6 +42,7 @@ from orchestrator.errors import (
     QuotaExceeded,
     Throttled,
     Unavailable,
+    UsageError,
 )
 from orchestrator.storage import blob_errors, inputs
 from orchestrator.storage.base import ObjectStore
@@ -559,7 +560,7 @@ def test_credentials_come_from_the_variables_that_speak_of_this_account(
 
 @pytest.mark.parametrize("url", ["az://", "az://account", "az://account/", "az:///container"])
 def test_an_azure_url_without_account_or_container_is_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="az://account/container/prefix"):
+    with pytest.raises(UsageError, match="az://account/container/prefix"):
         open_store(url, Home(tmp_path))
 
 

@@ -15,6 +15,7 @@ from orchestrator.errors import (
     NotFound,
     QuotaExceeded,
     Unavailable,
+    UsageError,
 )
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.files import PART, explain
@@ -176,6 +177,6 @@ def test_a_file_url_opens_that_folder(tmp_path: Path) -> None:
     ],
 )
 def test_a_url_that_names_no_store_is_refused_with_a_hint(url: str, hint: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(UsageError) as caught:
         open_store(url, Home(tmp_path))
     assert hint in str(caught.value)

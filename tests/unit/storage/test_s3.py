@@ -29,6 +29,7 @@ from orchestrator.errors import (
     QuotaExceeded,
     Throttled,
     Unavailable,
+    UsageError,
 )
 from orchestrator.storage import inputs, s3_errors
 from orchestrator.storage.base import ObjectStore
@@ -495,7 +496,7 @@ def test_a_url_and_the_environment_are_enough(
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "s3://bucket/../other"])
 def test_an_s3_url_without_a_bucket_or_with_a_wrong_prefix_is_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(UsageError):
         open_store(url, Home(tmp_path)).exists("key")
 
 

@@ -60,14 +60,17 @@ def _azure(folder: Path | None) -> Iterator[Mapping[str, str]]:
     from orchestrator.emulators.childserver import ServerFailed
 
     storage = Azurite(folder / "blobs" if folder else None)
-    batch = AzureBatchEmulator(
-        boot_seconds=BOOT_SECONDS, autoscale_seconds=AUTOSCALE_SECONDS, sample_seconds=SAMPLE_SECONDS
-    )
     with contextlib.ExitStack() as started:
         if folder is not None:
             started.enter_context(_alone(folder))
         try:
             started.enter_context(storage)
+            batch = AzureBatchEmulator(
+                boot_seconds=BOOT_SECONDS,
+                autoscale_seconds=AUTOSCALE_SECONDS,
+                sample_seconds=SAMPLE_SECONDS,
+                blob_url=storage.account_url.replace(storage.account, "{account}"),
+            )
             started.enter_context(batch)
         except ServerFailed as error:
             raise MachineError(f"Azure cannot be emulated here: {error}.") from error

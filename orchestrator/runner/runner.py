@@ -1795,9 +1795,15 @@ class AzureTransport(Transport):
         unpack_bundle(self._cached(digest + ".tar", "bundles/%s.tar" % digest, digest), work)
 
     def bring(self, source: str, target: str) -> None:
-        """Stored inputs are linked to the node's one copy; they are to be read only.  Other URLs are fetched."""
+        """Stored and mounted inputs are linked to the node's; they are to be read only.  Other URLs are fetched."""
         if source.startswith(("https://", "http://")):
             self._fetch(source, target)
+            return
+        if source.startswith("mount:"):
+            place = os.path.join(os.environ.get("AZ_BATCH_NODE_MOUNTS_DIR", "/"), *source[6:].split("/"))
+            if ".." in source.split("/") or not os.path.exists(place):
+                raise Failure(COMMAND, "The input '%s' is not in what is mounted." % source[6:])
+            os.symlink(place, target)
             return
         if source.split("/")[0] != "blobs":
             raise Failure(COMMAND, "The input '%s' is neither a stored input nor a URL." % source)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .blobs import TransferFailed
 from .clock import Timer
 from .environment import make_node_folders
 from .errors import BatchFault
@@ -157,6 +158,39 @@ class Node:
 
     def _booted(self) -> None:
         self.booted = self.pool.account.clock.now()
+        mounts = [
+            mount["azureBlobFileSystemConfiguration"]
+            for mount in self.pool.spec.get("mountConfiguration", [])
+            if "azureBlobFileSystemConfiguration" in mount
+        ]
+        url = self.pool.account.settings.blob_url
+        if not mounts or url is None:
+            self._start_up()
+            return
+        self._starting = asyncio.create_task(self._mount(mounts, url))
+        self.pool.account.keep(self._starting)
+
+    async def _mount(self, mounts: list[Json], account_url: str) -> None:
+        """What is mounted is copied; where it cannot be, the node cannot be used."""
+        await self.cleared()
+        files = [
+            {
+                "storageContainerUrl": f"{account_url.format(account=mount['accountName'])}/{mount['containerName']}"
+                f"?{mount.get('sasKey', '')}",
+                "filePath": mount["relativeMountPath"],
+                "fileMode": "0444",
+            }
+            for mount in mounts
+        ]
+        try:
+            await self.pool.account.blobs.fetch(files, self.root / "fsmounts")
+        except TransferFailed as problem:
+            self.errors = [{"code": "MountConfigurationException", "message": problem.info["message"]}]
+            self.enter("unusable")
+            return
+        self._start_up()
+
+    def _start_up(self) -> None:
         start_task = self.pool.spec.get("startTask")
         if start_task is None:
             self._ready()

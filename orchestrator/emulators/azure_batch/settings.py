@@ -33,6 +33,8 @@ class Settings:
         kill_grace_seconds: real seconds from SIGTERM to SIGKILL where a task is ended; 0 kills at once.
         environment: more variables for every task.
         auto_storage_url: account URL of the auto storage, with a SAS; None where there is none.
+        blob_url: URL of a storage account, with `{account}` for its name, whose containers pools mount; None: what is
+            mounted stays empty.
         temporary: remove the folder at the end.
     """
 
@@ -54,6 +56,7 @@ class Settings:
     kill_grace_seconds: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
     auto_storage_url: str | None = None
+    blob_url: str | None = None
     temporary: bool = False
 
     def __post_init__(self) -> None:

@@ -96,7 +96,7 @@ class AzureCompute:
         self._request = request_
         self._progress.pop(request_.name, None)
         self._cancellers.pop(request_.name, None)
-        self._pool(request_.name).create(request_, self._site.url)
+        self._pool(request_.name).create(request_, self._site)
 
     def _prepared(self, request_: PoolRequest) -> request.Site:
         """The run's files in the store, and where its tasks find them."""

@@ -77,7 +77,7 @@ class Pool:
 
     # ----------------------------------------------------------------------------------------------- making
 
-    def create(self, wanted: PoolRequest, store_url: str) -> None:
+    def create(self, wanted: PoolRequest, place: request.Site) -> None:
         """Ask for the pool and its job.  Raises InvalidRequest where the name is somebody else's."""
         self._request, self._deleting = wanted, False
         sized = request.sizing(wanted)
@@ -86,14 +86,14 @@ class Pool:
         ahead = self._batch.ahead
         there = replace(wanted, lease_until=wanted.lease_until + ahead)
         registry = request.registry_of(self._batch.settings, wanted)
-        body = request.pool_body(there, sized, image, self._now() + ahead, registry)
+        body = request.pool_body(there, sized, image, self._now() + ahead, registry, place.mounts)
         try:
             self._create_pool(body, registry.identity if registry is not None else None)
         except InvalidRequest as error:
             if not isinstance(error, manager.PoolExists) and code_of(error) != "PoolExists":
                 raise
             self._take_over()
-        self._create_job(request.job_body(there, self._now() + ahead, store_url))
+        self._create_job(request.job_body(there, self._now() + ahead, place.url))
 
     def _create_pool(self, body: request.Body, identity: str | None) -> None:
         from azure.batch.models import BatchPoolCreateOptions

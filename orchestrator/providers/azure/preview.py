@@ -28,7 +28,9 @@ def calls(
     registry = request.registry_of(known, wanted) if known is not None else None
     if registry is not None and registry.identity is None:
         registry = replace(registry, password="<AZURE_REGISTRY_PASSWORD>")
-    pool = request.pool_body(wanted, sized, _IMAGE, now(), registry)
+    token = place.signer.container("", "rl")
+    mounts = [request.Mount(account, container, token) for account, container in request.mounted(wanted.job)]
+    pool = request.pool_body(wanted, sized, _IMAGE, now(), registry, mounts)
     if registry is not None and registry.identity is not None:
         yield Call(f"PUT {wanted.name} by the resource manager", request.managed_pool_body(pool, registry.identity))
     else:

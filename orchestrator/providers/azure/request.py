@@ -168,7 +168,64 @@ def registry_of(settings: Settings, request: PoolRequest) -> Registry | None:
     return Registry(server, settings.registry_username, settings.registry_password)
 
 
-def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, registry: Registry | None = None) -> Body:
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A container that the nodes have as a folder, to be read only; ``token`` lets them read and list it."""
+
+    account: str
+    container: str
+    token: str = field(repr=False)
+
+    @property
+    def body(self) -> Body:
+        return {
+            "azureBlobFileSystemConfiguration": {
+                "accountName": self.account,
+                "containerName": self.container,
+                "relativeMountPath": mount_name(self.account, self.container),
+                "sasKey": self.token,
+                "blobfuseOptions": "-o ro -o allow_other",
+            }
+        }
+
+
+def mount_name(account: str, container: str) -> str:
+    """The folder of a mounted container, below that of all mounts."""
+    return f"{account}.{container}"
+
+
+def in_blob(source: Sequence[Any]) -> tuple[str, str, str] | None:
+    """Account, container and rest of an input's path that begins ``az://``; None for any other.
+
+    ``source`` is a template: texts, and parameters between them.  Raises InvalidRequest where a parameter stands in
+    the name of the container, since pools are made before parameters are known.
+    """
+    first = source[0] if source else None
+    if not isinstance(first, str) or not first.startswith("az://"):
+        return None
+    account, _, path = first.removeprefix("az://").partition("/")
+    container, slash, rest = path.partition("/")
+    if not account or not container or (len(source) > 1 and not slash):
+        raise InvalidRequest(
+            f"The input {first} does not name a container.", remedy="Write it like az://ACCOUNT/CONTAINER/FOLDER."
+        )
+    return account, container, rest
+
+
+def mounted(job: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Account and container of everything that the job's inputs have mounted, once each."""
+    places = [in_blob(item["from"]) for item in job.get("inputs") or ()]
+    return list(dict.fromkeys((place[0], place[1]) for place in places if place is not None))
+
+
+def pool_body(
+    request: PoolRequest,
+    sized: Sizing,
+    image: Image,
+    now: float,
+    registry: Registry | None = None,
+    mounts: Sequence[Mount] = (),
+) -> Body:
     """What ``create_pool`` sends."""
     formula = autoscale.formula(
         created=now,
@@ -182,7 +239,7 @@ def pool_body(request: PoolRequest, sized: Sizing, image: Image, now: float, reg
     )
     return {
         "id": request.name,
-        **_nodes(request, sized, image, registry),
+        **_nodes(request, sized, image, registry, mounts),
         "enableAutoScale": True,
         "autoScaleFormula": formula,
         "autoScaleEvaluationInterval": duration(autoscale.EVALUATION),
@@ -214,11 +271,14 @@ def managed_pool_body(body: Body, identity: str) -> Body:
             "taskSchedulingPolicy": {"nodeFillType": "Pack"},
             "interNodeCommunication": "Enabled" if body["enableInterNodeCommunication"] else "Disabled",
             "metadata": body["metadata"],
+            **({"mountConfiguration": body["mountConfiguration"]} if "mountConfiguration" in body else {}),
         },
     }
 
 
-def _nodes(request: PoolRequest, sized: Sizing, image: Image, registry: Registry | None) -> Body:
+def _nodes(
+    request: PoolRequest, sized: Sizing, image: Image, registry: Registry | None, mounts: Sequence[Mount]
+) -> Body:
     """What the nodes of a pool are, however many."""
     machine: Body = {"imageReference": image.reference, "nodeAgentSKUId": image.agent}
     if request.image is not None:
@@ -230,7 +290,9 @@ def _nodes(request: PoolRequest, sized: Sizing, image: Image, registry: Registry
             machine["containerConfiguration"]["containerRegistries"] = [registry.body]
     if request.machine.disk:
         machine["osDisk"] = {"diskSizeGB": math.ceil(request.machine.disk / 1e9)}
+    more: Body = {"mountConfiguration": [mount.body for mount in mounts]} if mounts else {}
     return {
+        **more,
         "vmSize": sized.choice.size.name,
         "virtualMachineConfiguration": machine,
         "taskSlotsPerNode": sized.slots_per_node,
@@ -256,7 +318,13 @@ def job_body(request: PoolRequest, now: float, store_url: str) -> Body:
 
 
 def schedule_body(
-    request: PoolRequest, task: Task, when: Recurrence, site: Site, image: Image, registry: Registry | None = None
+    request: PoolRequest,
+    task: Task,
+    when: Recurrence,
+    site: Site,
+    image: Image,
+    registry: Registry | None = None,
+    mounts: Sequence[Mount] = (),
 ) -> Body:
     """What ``create_job_schedule`` sends: each time a job on a pool of its own, which the service deletes with the job.
 
@@ -267,7 +335,7 @@ def schedule_body(
     work = task_body(task, request, site)
     longest = _longest(request) or when.every
     kind = "targetLowPriorityNodes" if request.spot else "targetDedicatedNodes"
-    pool = {**_nodes(request, sized, image, registry), kind: 1, "metadata": _metadata(request)}
+    pool = {**_nodes(request, sized, image, registry, mounts), kind: 1, "metadata": _metadata(request)}
     begins = {} if when.start is None else {"doNotRunUntil": stamp(when.start)}
     return {
         "id": request.name,
@@ -317,7 +385,7 @@ class Site:
     ``url`` of the store without a slash at its end, ``container`` and ``prefix`` (empty or ending in a slash) are where
     its keys are; ``runner`` is the runner's key.  ``folders``: the account has a hierarchical namespace, so that a
     grant can be for one folder.  ``heartbeat`` is how often a runner says that it lives, and stores its checkpoint if
-    that has changed, in seconds.
+    that has changed, in seconds.  ``mounts`` are what the nodes have mounted.
     """
 
     url: str
@@ -327,6 +395,7 @@ class Site:
     runner: str
     folders: bool = False
     heartbeat: float = 15.0
+    mounts: tuple[Mount, ...] = ()
 
     def token(self, key: str, permissions: str) -> str:
         return self.signer.blob(self.container, self.prefix + key, permissions)

@@ -35,7 +35,7 @@ def create(
             "Pools that Azure Batch makes by itself have no identity, and the image lies in a private registry.",
             remedy="Set AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD in place of AZURE_REGISTRY_IDENTITY.",
         )
-    body = request.schedule_body(wanted, task, when, site, image, registry)
+    body = request.schedule_body(wanted, task, when, site, image, registry, site.mounts)
     deadline = now() + PATIENCE
     while True:
         try:

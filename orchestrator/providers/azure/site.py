@@ -49,7 +49,11 @@ def prepare(
     """Store what all tasks need, as far as it is not there, and the grants with which they reach it."""
     ensure_container(store)
     # An emulator on this machine costs nothing to ask, so that all goes faster there.
-    place = replace(site(store, wanted.lease_until, now()), heartbeat=3 * poll_seconds)
+    place = replace(
+        site(store, wanted.lease_until, now()),
+        heartbeat=3 * poll_seconds,
+        mounts=_mounts(store.account, wanted, now()),
+    )
     key, data = runner()
     if not store.exists(key):
         store.put(key, data)
@@ -67,15 +71,31 @@ def site(store: BlobStore, lease_until: float, now: float) -> Site:
     """Grants that begin now and end a little after the lease: a task that waited for days finds them working."""
     account = store.account
     prefix = unquote(urlsplit(store.url).path).strip("/").removeprefix(store.container).strip("/")
-    expiry = max(lease_until, now) + request.GRANTS_OUTLIVE
-    https = account.endpoint.startswith("https:")
-    if isinstance(account.credential, str):
-        signer = Signer(account.name, account.credential, start=now, expiry=expiry, https=https)
-    else:
-        signer = _delegated(account, now, expiry, https=https)
+    signer = _signer(account, lease_until, now)
     root = "/".join(part for part in (account.endpoint.rstrip("/"), store.container, prefix) if part)
-    folders = _has_folders(account) if https else False
+    folders = _has_folders(account) if _secure(account) else False
     return Site(root, store.container, f"{prefix}/" if prefix else "", signer, runner()[0], folders)
+
+
+def _secure(account: Account) -> bool:
+    return account.endpoint.startswith("https:")
+
+
+def _signer(account: Account, lease_until: float, now: float) -> Signer:
+    expiry = max(lease_until, now) + request.GRANTS_OUTLIVE
+    if isinstance(account.credential, str):
+        return Signer(account.name, account.credential, start=now, expiry=expiry, https=_secure(account))
+    return _delegated(account, now, expiry, https=_secure(account))
+
+
+def _mounts(own: Account, wanted: PoolRequest, now: float) -> tuple[request.Mount, ...]:
+    """What the nodes have mounted, each with a grant to read and list that one container until the lease ends."""
+    found = []
+    for name, container in request.mounted(wanted.job):
+        account = own if name == own.name else Account.from_environment(name)
+        token = _signer(account, wanted.lease_until, now).container(container, "rl")
+        found.append(request.Mount(name, container, token))
+    return tuple(found)
 
 
 def _service(account: Account) -> Any:
@@ -149,6 +169,11 @@ def _stored_inputs(store: BlobStore, wanted: PoolRequest, hashes: HashCache | No
     reads: list[str] = []
     before: Body | None = None
     for number, item in enumerate(job.get("inputs") or ()):
+        place = request.in_blob(item["from"])
+        if place is not None:
+            account, container, rest = place
+            item["from"][0] = f"mount:{request.mount_name(account, container)}/{rest}"
+            continue
         source = item["from"][0] if len(item["from"]) == 1 else None
         if not isinstance(source, str):
             raise InvalidRequest(

@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 
-NAMES = ["engine", "startup", "planning", "fanout", "local_slots", "logs", "storage_upload", "azure"]
+NAMES = ["engine", "startup", "planning", "fanout", "local_slots", "logs", "storage_upload", "azure", "containers"]
 # Minutes to an hour: only where named.
 LONG = ["search_quality"]
 

@@ -8,7 +8,7 @@ chance = np.random.default_rng(0)
 features = chance.normal(size=(256, 8)).astype("float32")
 labels = (features.sum(axis=1) > 0).astype("float32")
 model = keras.Sequential([keras.layers.Dense(16, "relu"), keras.layers.Dense(1, "sigmoid")])
-model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", ["accuracy"])
+model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"])
 model.fit(features, labels, epochs=8, verbose=0)
 accuracy = model.evaluate(features, labels, verbose=0)[1]
 assert accuracy > 0.9, accuracy

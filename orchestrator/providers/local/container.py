@@ -116,10 +116,11 @@ def container_body(
         host["ShmSize"] = need.shm
     if devices:
         host["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": list(devices), "Capabilities": [["gpu"]]}]
-    return {
+    body: dict[str, Any] = {
         "Image": image,
         "User": user,
-        "Entrypoint": ["python3", "-I", "-S", "-B", f"{ROOT}/inside.py"],
+        # What is compiled stays for the slot's next container: the runner is large.
+        "Entrypoint": ["python3", "-I", "-S", "-X", f"pycache_prefix={SLOT}/compiled", f"{ROOT}/inside.py"],
         "Cmd": [],
         "WorkingDir": "/",
         "Labels": {
@@ -130,6 +131,9 @@ def container_body(
         },
         "HostConfig": host,
     }
+    if not request.network:
+        body["Hostname"] = "localhost"  # whose name, unlike any other, has an address without a network
+    return body
 
 
 def _mount(source: Path, target: str, *, writable: bool = False) -> dict[str, Any]:

@@ -56,16 +56,16 @@ def command(app: App, provider: str | None, fix: bool, policy: bool, as_json: bo
     if provider is not None and policy:
         show(json.dumps(providers.policy(provider, app.home), indent=2))
         return 0
-    worst = 0
+    worst, width = 0, 8 if provider is None else 17
     for check in _all(app.home, provider, fix):
         if check.status == "fail":
             worst = 3
         if as_json:
             show(to_json({"check": check.name, "status": check.status, "detail": check.detail, "remedy": check.remedy}))
             continue
-        show(f"{_MARKS[check.status]}  {bold(f'{check.name:<8}')}  {check.detail}")
+        show(f"{_MARKS[check.status]}  {bold(f'{check.name:<{width}}')}  {check.detail}")
         if check.remedy:
-            show(f"                {dim(check.remedy)}")
+            show(f"{'':{width + 8}}{dim(check.remedy)}")
     return worst
 
 

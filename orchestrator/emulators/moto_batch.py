@@ -1,8 +1,8 @@
 """``python -m orchestrator.emulators.moto_batch ARGUMENT...``: moto_server, with what its AWS Batch lacks.
 
 A queue runs as many jobs at once as its environments have vCPUs for, the end of an array is the end of its children,
-children know their index, many jobs can be ended by one call, and a job whose image cannot be had says so.  Everything
-else is moto's.
+children know their index, many jobs can be ended by one call, a job whose image cannot be had says so, and EventBridge
+is told when one ends.  Everything else is moto's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from moto.batch import models, responses, urls
+from moto.events.models import events_backends
 from moto.server import main
 
 _changed = threading.Condition()
@@ -22,6 +23,7 @@ _images: set[str] = set()
 LOOK = 0.1
 
 _run, _terminate, _property = models.Job.run, models.Job.terminate, models.Job._get_container_property
+_mark = models.Job._mark_stopped
 
 
 def _room(job: Any) -> float:
@@ -83,6 +85,16 @@ def terminate(job: Any, reason: str) -> None:
         _terminate(each, reason)
 
 
+def mark_stopped(job: Any, success: bool = True) -> None:
+    """As in moto; and the end is told as AWS tells it."""
+    if job.job_stopped:
+        return
+    _mark(job, success)
+    detail = {**job.describe_short(), "jobQueue": job.job_queue.arn}
+    event = {"Source": "aws.batch", "DetailType": "Batch Job State Change", "Detail": json.dumps(detail)}
+    events_backends[job.backend.account_id][job.backend.region_name].put_events([event])
+
+
 def container_property(job: Any, name: str, default: Any) -> Any:
     found = _property(job, name, default)
     if name == "environment" and "index" in job.array_properties:
@@ -100,6 +112,7 @@ def add_calls() -> None:
 if __name__ == "__main__":
     add_calls()
     models.Job.run = run  # type: ignore[method-assign,assignment]
+    models.Job._mark_stopped = mark_stopped  # type: ignore[method-assign,assignment]
     models.Job.terminate = terminate  # type: ignore[method-assign,assignment]
     models.Job._get_container_property = container_property  # type: ignore[method-assign,assignment]
     main(sys.argv[1:])

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -178,6 +179,15 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
             pytest.skip(f"AWS IS NOT TESTED HERE: {missing}")
         proxy = started.enter_context(FaultyProxy(variables["AWS_ENDPOINT_URL"], 0.2, seed=5))
         env = {**os.environ, **variables, "AWS_ENDPOINT_URL": proxy.endpoint, "ORCHESTRATE_HOME": str(home.path)}
+        # The roles, and the queue of events by which killed containers are heard of.
+        subprocess.run(
+            [*program, "doctor", "--provider", "aws", "--fix"],
+            cwd=tmp_path,
+            env={**env, "AWS_ENDPOINT_URL": variables["AWS_ENDPOINT_URL"]},
+            capture_output=True,
+        )
+        profile = tomllib.loads((home.path / "profiles.toml").read_text())
+        assert profile["aws"]["events"]
         reaper = Reaper(docker_host, seed=11)
         reaper.start()
         started.callback(reaper.stop)

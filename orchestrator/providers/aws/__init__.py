@@ -6,7 +6,7 @@ preview             the same as a plan shows it
 network, pool       what is found in the account; environment, queue and definition, made and taken down
 ledger, site        what the machines have cost; what a run's tasks find in the store
 submit, cancel      array jobs, each once; tasks stopped
-progress, feed      what has changed, by a constant number of calls
+progress            what has changed, by a constant number of calls: what runners tell (feed), what events tell (alarms)
 states, logs, owned the service's words in ours; what tasks print; everything of ours in the account
 permissions         what IAM must allow, and to whom
 doctor, account     whether an account is fit for runs, and what is made in it once for all of them

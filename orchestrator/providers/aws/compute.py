@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import InvalidRequest, MachineError, NotFound, Unavailable
 from orchestrator.providers.aws import feed, logs, network, owned, request, settings
+from orchestrator.providers.aws.alarms import Alarms
 from orchestrator.providers.aws.cancel import MARGIN, Canceller
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.feed import Feed
@@ -269,7 +270,9 @@ class AwsCompute:
             store = self._store
             prefix = unquote(urlsplit(store.url).path).strip("/")
             news = Feed(self._aws, store, store.bucket, f"{prefix}/" if prefix else "", run)
-            return Progress(self._aws, news, self._tasks(run), self._settings.poll_seconds)
+            known = self._settings
+            alarms = Alarms(self._aws, known.events, run) if known.events is not None else None
+            return Progress(self._aws, news, self._tasks(run), known.poll_seconds, alarms)
 
         return _kept(self._progress, run, made)
 

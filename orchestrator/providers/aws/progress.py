@@ -2,7 +2,8 @@
 
 A look takes one listing of the feed for a thousand pieces of news and one call to Batch for a hundred arrays, however
 many tasks run.  The arrays' own counts are a check sum: where they name more ended tasks than the runners have told of,
-twice in a row, the failed and then the successful children are listed.
+twice in a row, the failed and then the successful children are listed.  Where events tell of failures, the counts are
+asked for once a minute.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestrator.providers.aws import states
+from orchestrator.providers.aws.alarms import Alarms
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.feed import Feed, News
 from orchestrator.providers.aws.submit import Batch, Batches
@@ -19,6 +21,8 @@ from orchestrator.providers.base import Cause, Changes, Ended, Event, MetricSeen
 
 # Jobs of one DescribeJobs call (limit of the service).
 DESCRIBED = 100
+# Seconds between two looks at the arrays' counts where failures are told by events.
+COUNTED_EVERY = 60.0
 
 
 class Progress:
@@ -30,6 +34,7 @@ class Progress:
         feed: Feed,
         batches: Batches,
         interval: float,
+        alarms: Alarms | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
@@ -38,6 +43,8 @@ class Progress:
         self._aws, self._feed, self._batches, self._interval = aws, feed, batches, interval
         self._monotonic, self._sleep, self._now = monotonic, sleep, now
         self._looked = -interval
+        self._alarms = alarms
+        self._counted = -COUNTED_EVERY
         self._unexplained: dict[int, int] = {}
         self.phases: dict[str, Phase] = {}
         self.counts: dict[int, dict[str, int]] = {}
@@ -76,10 +83,24 @@ class Progress:
         return Changes([*metrics, *waiting, *named.values()], str(last), complete=True)
 
     def _since(self, cursor: int) -> Changes:
+        # Heard first: what a runner told before its container ended is in the feed by then, and says more.
+        heard = self._alarms.heard() if self._alarms is not None else []
         news, last = self._feed.since(cursor)
         events = self._told(news)
-        events += self._checked()
+        events += self._failed(heard)
+        if self._alarms is None or self._unexplained or self._monotonic() - self._counted >= COUNTED_EVERY:
+            events += self._checked()
         return Changes(events, str(last))
+
+    def _failed(self, jobs: Iterable[dict[str, Any]]) -> list[Event]:
+        batches = {batch.job: batch for batch in self._batches.known.values()} if jobs else {}
+        events: list[Event] = []
+        for job in jobs:
+            name, _, index = str(job["jobId"]).partition(":")
+            batch = batches.get(name)
+            if batch is not None and (index or len(batch.names) == 1):
+                events += self._child(batch, int(index or 0), job)
+        return events
 
     def _told(self, news: Iterable[News]) -> list[Event]:
         events: list[Event] = []
@@ -114,6 +135,7 @@ class Progress:
         events: list[Event] = []
         batches = {batch.job: batch for batch in self.live()}
         jobs = list(batches)
+        self._counted = self._monotonic()
         self.counts = {}
         for start in range(0, len(jobs), DESCRIBED):
             for job in self._aws.call("batch", "describe_jobs", jobs=jobs[start : start + DESCRIBED])["jobs"]:

@@ -85,8 +85,10 @@ class Pool:
         # The formula is evaluated by the service's clock; how far that is from ours its answer has told.
         ahead = self._batch.ahead
         there = replace(wanted, lease_until=wanted.lease_until + ahead)
-        registry = request.registry_of(self._batch.settings, wanted)
-        body = request.pool_body(there, sized, image, self._now() + ahead, registry, place.mounts)
+        settings = self._batch.settings
+        registry = request.registry_of(settings, wanted)
+        equipment = request.Equipment(registry, place.mounts, settings.start_command)
+        body = request.pool_body(there, sized, image, self._now() + ahead, equipment)
         try:
             self._create_pool(body, registry.identity if registry is not None else None)
         except InvalidRequest as error:

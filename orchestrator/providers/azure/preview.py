@@ -29,8 +29,9 @@ def calls(
     if registry is not None and registry.identity is None:
         registry = replace(registry, password="<AZURE_REGISTRY_PASSWORD>")
     token = place.signer.container("", "rl")
-    mounts = [request.Mount(account, container, token) for account, container in request.mounted(wanted.job)]
-    pool = request.pool_body(wanted, sized, _IMAGE, now(), registry, mounts)
+    mounts = tuple(request.Mount(account, container, token) for account, container in request.mounted(wanted.job))
+    equipment = request.Equipment(registry, mounts, known.start_command if known is not None else None)
+    pool = request.pool_body(wanted, sized, _IMAGE, now(), equipment)
     if registry is not None and registry.identity is not None:
         yield Call(f"PUT {wanted.name} by the resource manager", request.managed_pool_body(pool, registry.identity))
     else:

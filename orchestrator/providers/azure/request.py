@@ -189,6 +189,15 @@ class Mount:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What nodes have beside their image.  ``start`` is a command that each runs as root in a shell when it starts."""
+
+    registry: Registry | None = None
+    mounts: tuple[Mount, ...] = ()
+    start: str | None = None
+
+
 def mount_name(account: str, container: str) -> str:
     """The folder of a mounted container, below that of all mounts."""
     return f"{account}.{container}"
@@ -223,8 +232,7 @@ def pool_body(
     sized: Sizing,
     image: Image,
     now: float,
-    registry: Registry | None = None,
-    mounts: Sequence[Mount] = (),
+    equipment: Equipment = Equipment(),
 ) -> Body:
     """What ``create_pool`` sends."""
     formula = autoscale.formula(
@@ -239,7 +247,7 @@ def pool_body(
     )
     return {
         "id": request.name,
-        **_nodes(request, sized, image, registry, mounts),
+        **_nodes(request, sized, image, equipment),
         "enableAutoScale": True,
         "autoScaleFormula": formula,
         "autoScaleEvaluationInterval": duration(autoscale.EVALUATION),
@@ -256,6 +264,10 @@ def managed_pool_body(body: Body, identity: str) -> Body:
     machine["nodeAgentSkuId"] = body["virtualMachineConfiguration"]["nodeAgentSKUId"]
     if "containerConfiguration" in machine:
         machine["containerConfiguration"] = {**machine["containerConfiguration"], "type": "DockerCompatible"}
+    more = {name: body[name] for name in ("mountConfiguration", "startTask") if name in body}
+    if "startTask" in more:
+        root = {"autoUser": {"scope": "Pool", "elevationLevel": "Admin"}}
+        more["startTask"] = {**more["startTask"], "userIdentity": root}
     return {
         "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}},
         "properties": {
@@ -271,14 +283,12 @@ def managed_pool_body(body: Body, identity: str) -> Body:
             "taskSchedulingPolicy": {"nodeFillType": "Pack"},
             "interNodeCommunication": "Enabled" if body["enableInterNodeCommunication"] else "Disabled",
             "metadata": body["metadata"],
-            **({"mountConfiguration": body["mountConfiguration"]} if "mountConfiguration" in body else {}),
+            **more,
         },
     }
 
 
-def _nodes(
-    request: PoolRequest, sized: Sizing, image: Image, registry: Registry | None, mounts: Sequence[Mount]
-) -> Body:
+def _nodes(request: PoolRequest, sized: Sizing, image: Image, equipment: Equipment) -> Body:
     """What the nodes of a pool are, however many."""
     machine: Body = {"imageReference": image.reference, "nodeAgentSKUId": image.agent}
     if request.image is not None:
@@ -286,11 +296,20 @@ def _nodes(
             "type": "dockerCompatible",
             "containerImageNames": [request.image],
         }
-        if registry is not None:
-            machine["containerConfiguration"]["containerRegistries"] = [registry.body]
+        if equipment.registry is not None:
+            machine["containerConfiguration"]["containerRegistries"] = [equipment.registry.body]
     if request.machine.disk:
         machine["osDisk"] = {"diskSizeGB": math.ceil(request.machine.disk / 1e9)}
-    more: Body = {"mountConfiguration": [mount.body for mount in mounts]} if mounts else {}
+    more: Body = {}
+    if equipment.mounts:
+        more["mountConfiguration"] = [mount.body for mount in equipment.mounts]
+    if equipment.start is not None:
+        more["startTask"] = {
+            "commandLine": f"/bin/sh -c {shlex.quote(equipment.start)}",
+            "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "admin"}},
+            "maxTaskRetryCount": 1,
+            "waitForSuccess": True,
+        }
     return {
         **more,
         "vmSize": sized.choice.size.name,
@@ -323,8 +342,7 @@ def schedule_body(
     when: Recurrence,
     site: Site,
     image: Image,
-    registry: Registry | None = None,
-    mounts: Sequence[Mount] = (),
+    equipment: Equipment = Equipment(),
 ) -> Body:
     """What ``create_job_schedule`` sends: each time a job on a pool of its own, which the service deletes with the job.
 
@@ -335,7 +353,7 @@ def schedule_body(
     work = task_body(task, request, site)
     longest = _longest(request) or when.every
     kind = "targetLowPriorityNodes" if request.spot else "targetDedicatedNodes"
-    pool = {**_nodes(request, sized, image, registry, mounts), kind: 1, "metadata": _metadata(request)}
+    pool = {**_nodes(request, sized, image, equipment), kind: 1, "metadata": _metadata(request)}
     begins = {} if when.start is None else {"doNotRunUntil": stamp(when.start)}
     return {
         "id": request.name,

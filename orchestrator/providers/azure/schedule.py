@@ -35,7 +35,8 @@ def create(
             "Pools that Azure Batch makes by itself have no identity, and the image lies in a private registry.",
             remedy="Set AZURE_REGISTRY_USERNAME and AZURE_REGISTRY_PASSWORD in place of AZURE_REGISTRY_IDENTITY.",
         )
-    body = request.schedule_body(wanted, task, when, site, image, registry, site.mounts)
+    equipment = request.Equipment(registry, site.mounts, batch.settings.start_command)
+    body = request.schedule_body(wanted, task, when, site, image, equipment)
     deadline = now() + PATIENCE
     while True:
         try:

@@ -33,7 +33,7 @@ class Settings:
     """``endpoint`` is the Batch account's URL; ``key`` its shared key, None for Entra ID.  Keys are never shown.
 
     ``registry_identity`` and ``batch_resource`` are resource ids: of a user-assigned managed identity, and of the
-    Batch account.
+    Batch account.  ``start_command`` is run as root by each node when it starts.
     """
 
     endpoint: str
@@ -46,6 +46,7 @@ class Settings:
     registry_identity: str | None = None
     batch_resource: str | None = None
     manager: str = MANAGER
+    start_command: str | None = None
 
     @property
     def local(self) -> bool:
@@ -102,6 +103,7 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
         values.get("AZURE_REGISTRY_IDENTITY"),
         values.get("AZURE_BATCH_RESOURCE_ID"),
         values.get("AZURE_RESOURCE_MANAGER", MANAGER).rstrip("/"),
+        values.get("AZURE_START_COMMAND"),
     )
 
 

@@ -74,7 +74,9 @@ def served() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def body(known: settings.Settings) -> request.Body:
     asked = wanted()
-    return request.pool_body(asked, request.sizing(asked), IMAGE, NOW, request.registry_of(known, asked))
+    return request.pool_body(
+        asked, request.sizing(asked), IMAGE, NOW, request.Equipment(request.registry_of(known, asked), start="true")
+    )
 
 
 def test_a_pool_with_an_identity_is_made_once_and_has_all_that_any_pool_has(
@@ -94,6 +96,7 @@ def test_a_pool_with_an_identity_is_made_once_and_has_all_that_any_pool_has(
     ]
     assert told["scaleSettings"]["autoScale"]["formula"] == plain["autoScaleFormula"], "the dead-man switch"
     assert told["metadata"] == plain["metadata"], "gc knows it as ours"
+    assert told["startTask"]["userIdentity"]["autoUser"] == {"scope": "Pool", "elevationLevel": "Admin"}
     with pytest.raises(manager.PoolExists):
         manager.create_pool(known, plain, IDENTITY, Token())
 

@@ -72,8 +72,9 @@ def test_the_body_is_what_the_sdk_knows_and_the_grant_is_to_read_one_container()
 
     asked = replace(wanted(), job={"inputs": inputs("az://acct/speech/german") + inputs("az://acct/speech/french")})
     assert request.mounted(asked.job) == [("acct", "speech")]
-    mounts = [request.Mount("acct", "speech", "sp=rl&sr=c&sig=x")]
-    body = request.pool_body(asked, request.sizing(asked), IMAGE, NOW, None, mounts)
+    mounts = (request.Mount("acct", "speech", "sp=rl&sr=c&sig=x"),)
+    equipment = request.Equipment(mounts=mounts, start="apt-get install -y 'x y'")
+    body = request.pool_body(asked, request.sizing(asked), IMAGE, NOW, equipment)
     assert differences(body, models.BatchPoolCreateOptions) == []
     assert "sig=x" not in repr(mounts)
     (mount,) = request.managed_pool_body(body, "/identity")["properties"]["mountConfiguration"]

@@ -81,6 +81,27 @@ def test_broken_nodes_are_replaced_and_what_they_told_is_kept(cloud: Cloud) -> N
     assert len({event.node for event in watch.heard} - {None}) == 2, "the service put the task on another node"
 
 
+def test_a_start_command_runs_before_the_first_task_and_one_that_fails_is_told_with_what_it_printed(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_START_COMMAND", "echo ready > $AZ_BATCH_NODE_SHARED_DIR/'the mark'")
+    run, compute = cloud.pool(slots=1, max_nodes=1)
+    list(compute.submit(run, [task(0, 'cat "$AZ_BATCH_NODE_SHARED_DIR/the mark"')]))
+    watch = Watch(compute, run)
+    watch.ended(task(0).name)
+    assert compute.read_log(run, task(0).name, "stdout", 0, 99) == b"ready\n"
+
+    monkeypatch.setenv("AZURE_START_COMMAND", "echo no driver here >&2; exit 7")
+    monkeypatch.setattr(pool, "REPLACE_LEAST", 0)
+    monkeypatch.setattr(pool, "REPLACE_SHARE", 0)
+    run, compute = cloud.pool(slots=1, max_nodes=1)
+    status = wait_for(compute, run, lambda status: status.state is PoolState.FAILED)
+    assert "start task" in status.reason
+    kept = {item.key.rpartition("/")[2]: item.key for item in compute._store.list(f"{RunKeys(run).root}/nodes")}
+    assert compute._store.get(kept["stderr.txt"]) == b"no driver here\n"
+    assert json.loads(compute._store.get(kept["node.json"]))["state"] == "starttaskfailed"
+
+
 def test_too_many_broken_nodes_end_the_pool_with_their_reason(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "REPLACE_LEAST", 0)
     monkeypatch.setattr(pool, "REPLACE_SHARE", 0)

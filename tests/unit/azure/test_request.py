@@ -58,7 +58,7 @@ def bodies() -> dict[str, tuple[str, request.Body]]:
     sized = request.sizing(wanted())
     registry = request.Registry("registry.example.com", "user", "password")
     return {
-        "pool": ("BatchPoolCreateOptions", request.pool_body(wanted(), sized, IMAGE, NOW, registry)),
+        "pool": ("BatchPoolCreateOptions", request.pool_body(wanted(), sized, IMAGE, NOW, request.Equipment(registry))),
         "job": ("BatchJobCreateOptions", request.job_body(wanted(), NOW, site().url)),
         "task": ("BatchTaskCreateOptions", request.task_body(task(), wanted(), site())),
     }

@@ -83,7 +83,7 @@ command = Commands(
         DEBUG,
     ],
     help="Run hyperparameter sweeps and batch training from one file, with nothing leaked and nothing lost.",
-    epilog="RUN is the id of a run, the beginning of one, or 'last'.",
+    epilog="RUN is the id of a run, the beginning of one, 'last', or 'last~1' for the one before.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -6,6 +6,7 @@ Kept apart from :mod:`orchestrator.engine.session` so that a look costs no impor
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -17,17 +18,22 @@ from orchestrator.engine.lock import holder
 from orchestrator.errors import RunNotFound
 from orchestrator.storage.layout import Home
 
+_LAST = re.compile(r"last(?:~([0-9]{1,6}))?", re.ASCII)
 # How long a driver may take to come to a run that has just been made, in seconds.
 STARTING = 20.0
 
 
 def find(home: Home, wanted: str) -> str:
-    """The id of a run from an id, an unambiguous beginning of one, or ``last``.  Raises RunNotFound."""
+    """The id of a run from an id, an unambiguous beginning of one, ``last``, or ``last~1`` for the one before that.
+
+    Raises RunNotFound.
+    """
     known = [run for run, _ in listed(home)]
     if wanted in known:
         return wanted
-    if wanted == "last" and known:
-        return known[0]
+    counted = _LAST.fullmatch(wanted)
+    if counted is not None and int(counted[1] or 0) < len(known):
+        return known[int(counted[1] or 0)]
     matching = [run for run in known if run.startswith(wanted)] if wanted else []
     if len(matching) == 1:
         return matching[0]

@@ -173,6 +173,8 @@ def test_runs_are_listed_newest_first_and_found_by_a_beginning(home: Home, code:
     runs = [create(home, code, name=name).run for name in ("first", "second", "third")]
     assert [run for run, _ in listed(home)] == runs[::-1]
     assert find(home, "sec") == runs[1]
-    assert find(home, "last") == runs[2]
+    assert [find(home, word) for word in ("last", "last~0", "last~2")] == [runs[2], runs[2], runs[0]]
+    with pytest.raises(UsageError, match="There is no run 'last~3'"):
+        find(home, "last~3")
     with pytest.raises(UsageError, match="There is no run 'fourth'"):
         find(home, "fourth")

@@ -197,6 +197,38 @@ with open(os.environ["ORCHESTRATE_METRICS"], "a", buffering=1) as file:
 """
 
 
+# Hands down the parameters of all its forefathers with the checkpoint; what it reports follows from them.
+LINEAGE = """
+import json, os, sys, time
+x, pause = float(sys.argv[1]), float(sys.argv[2])
+path = os.environ["ORCHESTRATE_CHECKPOINT"] + "/lineage.json"
+lineage = json.load(open(path)) if os.path.exists(path) else {}
+time.sleep(pause)
+lineage[os.environ["ORCHESTRATE_TRIAL"]] = x
+with open(path + ".part", "w") as file:
+    json.dump(lineage, file)
+os.replace(path + ".part", path)
+with open(os.environ["ORCHESTRATE_METRICS"], "a") as file:
+    loss = sum((one - 2) ** 2 for one in lineage.values()) / len(lineage)
+    file.write(json.dumps({"step": len(lineage), "loss": loss, "length": len(lineage)}) + "\\n")
+"""
+
+
+def breeding_sweep(shell: Shell, trials: int, parallel: int, pause: float) -> str:
+    return shell.spec(
+        workload={"command": [sys.executable, "-S", "-c", LINEAGE, "{x}", "{pause}"], "checkpoint": "ckpt"},
+        parameters={"x": {"uniform": [-5, 10]}, "pause": pause},
+        search={
+            "algorithm": "pbt",
+            "options": {"population": 4},
+            "trials": trials,
+            "metric": "loss",
+            "goal": "minimize",
+        },
+        limits={"parallel": parallel, "grace": 1},
+    )
+
+
 def learning_sweep(shell: Shell, trials: int, parallel: int, pause: float) -> str:
     return shell.spec(
         workload={"command": [sys.executable, "-S", "-c", CURVE, "{x}", "{pause}"]},
@@ -245,7 +277,7 @@ def trials_of(shell: Shell, run: str) -> list[TrialRow]:
 def decisions(shell: Shell, run: str) -> list[tuple[Any, ...]]:
     """What was asked for and how each trial was judged; the last value of one that was given up is chance."""
     return [
-        (row.trial, row.params, row.state, row.reason if row.state == "pruned" else row.metrics)
+        (row.trial, row.parent, row.params, row.state, row.reason if row.state == "pruned" else row.metrics)
         for row in trials_of(shell, run)
     ]
 
@@ -257,8 +289,33 @@ def test_a_search_whose_driver_is_killed_asks_and_prunes_as_if_nothing_had_happe
     spec = learning_sweep(shell, trials, parallel=1, pause=0.04)
     (undisturbed,) = shell.json("run", spec)
     expected = decisions(shell, undisturbed["run"])
-    assert {state for _, _, state, _ in expected} == {"succeeded", "pruned"}
+    assert {state for _, _, _, state, _ in expected} == {"succeeded", "pruned"}
     assert decisions(shell, killed_again_and_again(shell, spec, kills, seed=trials)) == expected
+
+
+@pytest.mark.parametrize(
+    ("trials", "parallel", "kills"),
+    [(12, 1, 2), pytest.param(40, 1, 20, marks=pytest.mark.soak), pytest.param(60, 4, 20, marks=pytest.mark.soak)],
+)
+def test_a_population_whose_driver_is_killed_hands_its_checkpoints_down_all_the_same(
+    shell: Shell, trials: int, parallel: int, kills: int
+) -> None:
+    spec = breeding_sweep(shell, trials, parallel, pause=0.15)
+    run = killed_again_and_again(shell, spec, kills, seed=trials)
+    rows = {row.trial: row for row in trials_of(shell, run)}
+    assert list(rows) == list(range(trials))
+    for row in rows.values():
+        line = lineage(rows, row)
+        assert row.metrics["length"] == len(line)
+        assert row.metrics["loss"] == pytest.approx(sum((one.params["x"] - 2) ** 2 for one in line) / len(line))
+    assert max(row.metrics["length"] for row in rows.values()) >= 3
+    if parallel == 1:
+        (undisturbed,) = shell.json("run", spec)
+        assert decisions(shell, run) == decisions(shell, undisturbed["run"])
+
+
+def lineage(rows: dict[int, TrialRow], row: TrialRow) -> list[TrialRow]:
+    return [row] if row.parent is None else [*lineage(rows, rows[row.parent]), row]
 
 
 @pytest.mark.parametrize(("trials", "kills"), [(30, 3), pytest.param(120, 20, marks=pytest.mark.soak)])

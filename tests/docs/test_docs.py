@@ -10,11 +10,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from orchestrator.emulators import docker_engine
 from orchestrator.spec.load import parse
+
+PUBLIC_IMAGE = "python:3.12-slim"
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -39,10 +43,26 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def engine(engine_host: str) -> Iterator[Mapping[str, str]]:
+    """The way to an engine that has the public image which the pages name, or one that stands in for it."""
+    client = docker_engine.connect(engine_host)
+    missing = not client.images.list(PUBLIC_IMAGE)
+    if missing:
+        client.images.get(docker_engine.BASE_IMAGE).tag(*PUBLIC_IMAGE.split(":"))
+    yield {"DOCKER_HOST": engine_host}
+    if missing:
+        client.images.remove(PUBLIC_IMAGE)
+    client.close()
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
-def test_what_a_page_shows_works(page: Path, desk: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_a_page_shows_works(
+    page: Path, desk: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> None:
     env = {
         **os.environ,
+        **(request.getfixturevalue("engine") if page.name == "containers.md" else {}),
         "ORCHESTRATE_HOME": str(tmp_path_factory.mktemp("home")),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

@@ -11,7 +11,18 @@ import os
 import platform
 import sys
 
-NAMES = ["engine", "startup", "planning", "fanout", "local_slots", "logs", "storage_upload", "azure", "containers"]
+NAMES = [
+    "engine",
+    "startup",
+    "planning",
+    "fanout",
+    "local_slots",
+    "logs",
+    "storage_upload",
+    "azure",
+    "aws",
+    "containers",
+]
 # Minutes to an hour: only where named.
 LONG = ["search_quality"]
 

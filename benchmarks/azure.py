@@ -30,7 +30,7 @@ from orchestrator.storage.layout import Home
 from orchestrator.testing.conformance import job
 
 TASKS = 10_000
-ROUNDS = 3
+ROUNDS = 5
 POLLS = 10
 LINES = 60
 PRINT = f"import time\nfor _ in range({LINES}):\n    print(time.time(), flush=True)\n    time.sleep(0.13)"

@@ -45,6 +45,9 @@ FOLDER = "run"
 # Parts of the feed of metrics; a part takes 50,000 additions (limit of append blobs).
 FEED_PARTS = 16
 
+# Made once: `json.dumps` makes an encoder each time that it is given separators.
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
 # Metadata by which our pools and jobs are known.
 OWNER, RUN, LEASE = "orchestrate", "orchestrate-run", "orchestrate-lease"
 
@@ -472,8 +475,8 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
         site, request.name, task, outputs=bool(job.get("outputs")), checkpoint=job.get("checkpoint") is not None
     )
     environment = {
-        "ORCHESTRATE_TASK": json.dumps(task.document, separators=(",", ":")),
-        "ORCHESTRATE_GRANTS": json.dumps(own, separators=(",", ":")),
+        "ORCHESTRATE_TASK": _compact(task.document),
+        "ORCHESTRATE_GRANTS": _compact(own),
         **request.secrets,
     }
     body: Body = {

@@ -25,7 +25,7 @@ from orchestrator.errors import AuthenticationFailed, MachineError
 from orchestrator.images import build
 from orchestrator.images.ledger import Ledger
 from orchestrator.images.registry import acr_login, login
-from tests.containers.test_recipes import FOLDER
+from orchestrator.providers.local.engine import Engine, Image
 
 USER, PASSWORD = "tester", "of-the-test"
 # Of PASSWORD, with few rounds.
@@ -78,42 +78,71 @@ def client(engine_host: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("ORCHESTRATE_HOME", str(tmp_path / "home"))
     with closing(docker_engine.connect(engine_host)) as client:
-        client.api.import_image_from_data(b"\0" * 10240, repository="orchestrator/mxnet", tag="1.9-gpu")
+        client.api.import_image_from_data(b"\0" * 10240, repository="orchestrator/probe", tag="1")
         yield client
 
 
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """The folder of recipes that the image seems to be from."""
+    folder = tmp_path / "containers"
+    (folder / "probe").mkdir(parents=True)
+    (folder / "probe" / "Dockerfile").write_text("ARG BASE=scratch\nFROM ${BASE}\nARG VERSION=1\n")
+    (folder / "probe" / "requirements-cpu.txt").touch()
+    return folder
+
+
 def test_a_push_gives_the_digest_that_pins_the_image(
-    client: Any, registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    client: Any, registry: str, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     (tmp_path / "docker").mkdir()
     (tmp_path / "docker" / "config.json").write_text(json.dumps({"auths": {registry: {"auth": token}}}))
-    assert main(["images", "push", "mxnet", "--gpu", "--to", registry, "--folder", str(FOLDER)]) == 0
+    assert main(["images", "push", "probe", "--to", registry, "--folder", str(recipe)]) == 0
     said = capsys.readouterr()
     pinned = said.out.strip()
     digest = pinned.partition("@")[2]
-    assert pinned == f"{registry}/orchestrator/mxnet@{digest}"
-    request = urllib.request.Request(f"http://{registry}/v2/orchestrator/mxnet/manifests/{digest}")
+    assert pinned == f"{registry}/orchestrator/probe@{digest}"
+    request = urllib.request.Request(f"http://{registry}/v2/orchestrator/probe/manifests/{digest}")
     request.add_header("Authorization", f"Basic {token}")
     assert urllib.request.urlopen(request, timeout=10).status == 200
     assert PASSWORD not in said.err
     ledger = tmp_path / "home" / "images.json"
     assert PASSWORD not in ledger.read_text()
-    assert Ledger(ledger).read()["orchestrator/mxnet:1.9-gpu"]["pushed"] == {
-        f"{registry}/orchestrator/mxnet:1.9-gpu": digest
-    }
-    assert main(["images", "list", "--json", "--folder", str(FOLDER)]) == 0
+    assert Ledger(ledger).read()["orchestrator/probe:1"]["pushed"] == {f"{registry}/orchestrator/probe:1": digest}
+    assert main(["images", "list", "--json", "--folder", str(recipe)]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (row,) = [row for row in rows if row["image"] == "orchestrator/mxnet:1.9-gpu"]
-    assert (row["pushed"], bool(row["id"])) == ({f"{registry}/orchestrator/mxnet:1.9-gpu": digest}, True)
+    (row,) = rows
+    assert (row["pushed"], bool(row["id"])) == ({f"{registry}/orchestrator/probe:1": digest}, True)
 
 
 def test_a_login_is_used_for_its_push_and_without_one_it_is_refused(client: Any, registry: str) -> None:
     target = f"{registry}/by/login:1"
     with pytest.raises(AuthenticationFailed, match="by/login"):
-        build.push(client, "orchestrator/mxnet:1.9-gpu", target, None)
+        build.push(client, "orchestrator/probe:1", target, None)
     given = {"username": USER, "password": PASSWORD}
-    assert build.push(client, "orchestrator/mxnet:1.9-gpu", target, given).startswith("sha256:")
+    assert build.push(client, "orchestrator/probe:1", target, given).startswith("sha256:")
+
+
+def test_a_trial_s_image_is_pinned_before_it_is_pulled_and_pulled_by_its_digest(
+    client: Any, registry: str, tmp_path: Path
+) -> None:
+    given = {"username": USER, "password": PASSWORD}
+    image = f"{registry}/team/model:7"
+    digest = build.push(client, "orchestrator/probe:1", image, given)
+    client.images.remove(image)
+    client.images.remove("orchestrator/probe:1")
+    (tmp_path / "docker").mkdir()
+    token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (tmp_path / "docker" / "config.json").write_text(json.dumps({"auths": {registry: {"auth": token}}}))
+    with closing(Engine()) as engine:
+        pinned = f"{registry}/team/model@{digest}"
+        assert (engine.has(image), engine.pinned(image)) == (False, pinned)
+        assert engine.fetched(pinned, "7:8") == Image(pinned, (7, 8))
+        assert engine.has(pinned)
+        assert engine.pinned(pinned) == pinned
+        assert engine.pinned(f"{registry}/team/none:1") == ""
+    client.images.remove(pinned)
 
 
 def test_what_is_not_built_cannot_be_pushed(client: Any) -> None:

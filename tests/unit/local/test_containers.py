@@ -103,12 +103,14 @@ def test_a_user_is_looked_up_in_the_image(pool: Pool) -> None:
     assert pool.text("stdout.txt").split() == ["5", "8"]
 
 
-def test_an_end_for_want_of_memory_is_told_as_such(pool: Pool) -> None:
-    docked(pool, ["python3", "-c", "x = bytearray(10**9)"], machine=Machine(memory=64 * MIB))
-    result = pool.one()
-    assert result["cause"] == Cause.EXIT_CODE
-    assert "out of memory" in result["reason"]
-    assert "?" not in result["reason"]
+@pytest.mark.parametrize("memory", [64 * MIB, 8 * MIB], ids=["the program's", "the container's own"])
+def test_an_end_for_want_of_memory_is_told_as_such(pool: Pool, memory: int) -> None:
+    docked(pool, ["python3", "-c", "x = bytearray(10**9)"], machine=Machine(memory=memory))
+    pool.submit(0)
+    pool.until_ended()
+    assert pool.how(0).cause is Cause.EXIT_CODE
+    assert "out of memory" in pool.how(0).reason
+    assert "?" not in pool.how(0).reason
 
 
 def test_trials_share_a_container_until_one_fails_or_it_is_full(pool: Pool) -> None:

@@ -113,6 +113,10 @@ def test_packages_are_installed_and_built_as_the_files_say_and_once(tmp_path: Pa
     assert results(tmp_path, wheels, again) == {"leaf": 1.0, "built": 1.0}
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "home").rglob("ready")} == made
 
+    absent = orchestrate(tmp_path, wheels, "run", "sweep.yaml", "--json", "--set", "workload.python=python9.9")
+    assert absent.returncode == 3
+    assert "workload.python: there is no 'python9.9' on this machine" in absent.stderr
+
     (pins / "more.txt").write_text("leaf==3.0\n")
     (pins / "limits.txt").write_text("")
     refused = orchestrate(tmp_path, wheels, "run", "sweep.yaml", "--json")

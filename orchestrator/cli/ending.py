@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from orchestrator.cli.terminal import bold, dim, green, red, say, show, table_width, yellow
 from orchestrator.engine.record import Record
 from orchestrator.results.export import to_json
+from orchestrator.results.front import front_of
 from orchestrator.results.leaderboard import Trial, comparable, rank
 from orchestrator.results.points import Point, best_of, points
 from orchestrator.results.read import Overview, best_record, overview, trials, where
@@ -15,9 +16,10 @@ from orchestrator.results.table import Table, trials_table
 from orchestrator.results.words import count, duration, money, number, printable
 from orchestrator.storage.layout import Home, RunKeys
 
-# How many trials the end of a run shows, and how many failures.
+# How many trials the end of a run shows, how many failures, and how many of a Pareto front.
 TOP = 10
 FAILURES = 5
+FRONT = 12
 
 
 def read(home: Home, run: str) -> tuple[Overview, list[Trial]]:
@@ -55,12 +57,13 @@ def show_end(seen: Overview, ranked: Sequence[Trial]) -> None:
     good = [row for row in rows_of(seen, ranked) if row.state in ("succeeded", "pruned")]
     if good:
         show()
-        show_table(good[:TOP], seen.metric)
+        show_table(good[:TOP], seen.metric, goals=seen.goals)
         if len(good) > TOP:
             noun = "more point" if isinstance(good[0], Point) else "more trial"
             show(dim(f"and {count(len(good) - TOP, noun)}"))
     if good and comparable(good[0], seen.metric) is not None:
         show_best(seen, good[0])
+    show_front(seen, ranked)
     show_failures(seen, [trial for trial in ranked if trial.state == "failed"])
     say()
     say(verdict(seen))
@@ -70,8 +73,10 @@ def show_end(seen: Overview, ranked: Sequence[Trial]) -> None:
         say(dim(f"All trials:  orchestrate results {seen.run}"))
 
 
-def show_table(ranked: Sequence[Trial], metric: str | None, labels: Sequence[str] | None = None) -> None:
-    show_lines(trials_table(ranked, metric, table_width(), labels=labels))
+def show_table(
+    ranked: Sequence[Trial], metric: str | None, labels: Sequence[str] | None = None, *, goals: Iterable[str] = ()
+) -> None:
+    show_lines(trials_table(ranked, metric, table_width(), labels=labels, goals=goals))
 
 
 def show_lines(table: Table) -> None:
@@ -100,6 +105,20 @@ def show_best(seen: Overview, best: Trial) -> None:
         show(f"  files    {where(seen.store, keys.outputs(first.trial, first.attempts))}/")
     show(f"  metrics  {where(seen.store, keys.metrics(first.trial, first.attempts))}")
     show(f"  logs     {where(seen.store, keys.log(first.trial, first.attempts, 'stdout'))}")
+
+
+def show_front(seen: Overview, rows: Sequence[Trial]) -> None:
+    """With several goals there is no best trial, but a front of them."""
+    if len(seen.goals) < 2:
+        return
+    found = front_of(rows, seen.goals)
+    if not found:
+        return
+    shown = " ".join(str(row.trial) for row in found[:FRONT])
+    more = f" and {len(found) - FRONT:,} more" if len(found) > FRONT else ""
+    show()
+    show(f"{bold('front')}  no trial beats these in {' and '.join(seen.goals)}: {shown}{more}")
+    show(dim(f"  orchestrate results {seen.run} --front"))
 
 
 def show_failures(seen: Overview, failed: Sequence[Trial]) -> None:

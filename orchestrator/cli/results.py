@@ -9,12 +9,14 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.app import App, Command, complete_run, pass_app
-from orchestrator.cli.ending import read, rows_of, show_best, show_lines, show_table, verdict
+from orchestrator.cli.ending import read, rows_of, show_best, show_front, show_lines, show_table, verdict
 from orchestrator.cli.output import FORMATS, target, write
 from orchestrator.cli.selection import Selection
 from orchestrator.cli.terminal import dim, say, show
 from orchestrator.engine.runs import find
+from orchestrator.errors import UsageError
 from orchestrator.results.fields import Field
+from orchestrator.results.front import front_of
 from orchestrator.results.leaderboard import Trial, comparable
 from orchestrator.results.points import Point
 from orchestrator.results.read import Overview
@@ -43,6 +45,7 @@ SHOWN = 50
     "--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this .csv, .jsonl or .parquet file."
 )
 @click.option("--each", is_flag=True, help="Show every trial by itself where points were repeated.")
+@click.option("--front", is_flag=True, help="Keep the trials that no other one beats in all goals of the search.")
 @click.option("--all", "everything", is_flag=True, help=f"Show more than {SHOWN} trials on a terminal.")
 @click.option("--optuna", "study", metavar="FILE", help="Write an Optuna study: an SQLite file, or a storage's URL.")
 @pass_app
@@ -57,6 +60,7 @@ def command(
     as_json: bool,
     file: Path | None,
     each: bool,
+    front: bool,
     everything: bool,
     study: str | None,
 ) -> int:
@@ -75,9 +79,14 @@ def command(
     if len(found) > 1:
         from orchestrator.cli.comparison import compare
 
+        if front:
+            raise click.UsageError("--front is of one run.")
+
         return compare(app, found, wish, into)
     seen, ranked = read(app.home, found[0])
     rows = rows_of(seen, ranked, each=each)
+    if front:
+        rows = _front(seen, rows)
     listed, shown = wish.rows(rows, seen.metric), wish.fields(rows)
     if into.format != "table":
         write(into, listed, shown)
@@ -87,11 +96,20 @@ def command(
         return 0
     _show(seen, listed, shown, len(rows), everything)
     plain = wish == Selection(each=each, everything=everything)
+    plain = plain and not front
     if plain and comparable(rows[0], seen.metric) is not None:
         show_best(seen, rows[0])
+    if plain:
+        show_front(seen, rows)
     say()
     say(verdict(seen))
     return 0
+
+
+def _front(seen: Overview, rows: Sequence[Trial]) -> list[Trial]:
+    if len(seen.goals) < 2:
+        raise UsageError(f"--front is for several goals, and {seen.run} has one.", remedy="search.goals names several.")
+    return front_of(rows, seen.goals)
 
 
 def _show(seen: Overview, listed: Sequence[Trial], columns: Sequence[Field] | None, of: int, everything: bool) -> None:
@@ -100,7 +118,7 @@ def _show(seen: Overview, listed: Sequence[Trial], columns: Sequence[Field] | No
         return
     shown = listed if everything or not sys.stdout.isatty() else listed[:SHOWN]
     if columns is None:
-        show_table(shown, seen.metric)
+        show_table(shown, seen.metric, goals=seen.goals)
     else:
         from orchestrator.results.table import chosen_table
 

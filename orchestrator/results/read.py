@@ -21,7 +21,8 @@ class Overview:
     """A run at a glance.  Times in Unix seconds, ``seconds`` in seconds, ``cost`` in US$.
 
     ``total`` is None while only running shows how many trials there are.  ``repeats`` are the parameters that number
-    the trials of a point, with their sizes; empty where every point is one trial.
+    the trials of a point, with their sizes; empty where every point is one trial.  ``goals`` are the metrics of a
+    search with several goals, and whether more of each is better.
     """
 
     run: str
@@ -40,6 +41,7 @@ class Overview:
     cost: float
     store: str
     repeats: Mapping[str, int] = field(default_factory=dict)
+    goals: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -99,6 +101,7 @@ def overview(home: Home, run: str, record: Record | None = None, *, now: float |
         cost=facts.get("cost", 0.0),
         store=facts["store"],
         repeats=repeats(facts["spec"]),
+        goals={name: goal == "maximize" for name, goal in facts["spec"].get("search", {}).get("goals", {}).items()},
     )
 
 

@@ -76,11 +76,12 @@ def trials_table(
     *,
     labels: Sequence[str] | None = None,
     labelled: str = "sweep",
+    goals: Iterable[str] = (),
 ) -> Table:
     """A row a trial, in the order given: its number, how it ended where that differs, the values, what was varied.
 
     Parameters that are the same for all are left out.  ``labels`` names each row's sweep where there are
-    several, under the header ``labelled``.  A
+    several, under the header ``labelled``; ``goals`` are metrics that count like ``metric``.  A
     point shows its mean, its deviation and how many trials they are of.
     """
     grouped = any(isinstance(trial, Point) for trial in trials)
@@ -92,14 +93,15 @@ def trials_table(
     metrics = dict.fromkeys([metric] if metric is not None else [])
     for trial in trials:
         metrics |= dict.fromkeys(trial.metrics)
-    columns += [_metric_column(trials, name, name == metric) for name in metrics if name == metric]
+    wanted = [name for name in metrics if name == metric or name in goals]
+    columns += [_metric_column(trials, name, True) for name in wanted]
     if grouped:
         if metric is not None:
             columns.append(Column("±", [_spread(trial, metric) for trial in trials], right=True))
         columns.append(Column("n", [_count(trial) for trial in trials], right=True))
     columns.append(Column("time", ["" if t.seconds is None else duration(t.seconds) for t in trials], right=True))
     columns += [_param_column(trials, name) for name in varied(trials)]
-    columns += [_metric_column(trials, name, False) for name in metrics if name != metric]
+    columns += [_metric_column(trials, name, False) for name in metrics if name not in wanted]
     return fit(columns, wide)
 
 

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from matplotlib.figure import Figure
 
+from orchestrator.results.front import front, with_all_goals
 from orchestrator.results.plots import style
 from orchestrator.results.plots.data import NothingToShow, RunData
-
-
-def front(points: Sequence[Sequence[float]], maximize: Sequence[bool]) -> list[int]:
-    """Places of the points that no other point beats: at least as good in every goal and better in one."""
-    signs = [1.0 if more else -1.0 for more in maximize]
-    scores = [[sign * value for sign, value in zip(signs, point, strict=True)] for point in points]
-
-    def beaten(mine: list[float]) -> bool:
-        return any(
-            all(a >= b for a, b in zip(other, mine, strict=True))
-            and any(a > b for a, b in zip(other, mine, strict=True))
-            for other in scores
-        )
-
-    return [place for place, mine in enumerate(scores) if not beaten(mine)]
 
 
 def draw(data: RunData) -> Figure:
@@ -32,11 +15,7 @@ def draw(data: RunData) -> Figure:
     if len(goals) < 2:
         raise NothingToShow("the sweep has one goal; search.goals names several")
     names = list(goals)
-    trials = [
-        trial
-        for trial in data.trials
-        if trial.state == "succeeded" and all(math.isfinite(trial.metrics.get(name, math.nan)) for name in names)
-    ]
+    trials = with_all_goals(data.trials, names)
     if not trials:
         raise NothingToShow("no trial has values for all goals")
     points = [[trial.metrics[name] for name in names] for trial in trials]

@@ -250,3 +250,20 @@ def test_a_run_can_be_written_as_an_optuna_study(make_run: Make, orchestrate: Or
     again = orchestrate("results", made.run, "--optuna", str(file))
     assert (again.code, "already" in again.err) == (2, True)
     assert orchestrate("results", made.run, "--optuna", str(tmp_path / "no" / "study.db")).code == 2
+
+
+def test_of_several_goals_the_front_is_shown(make_run: Make, orchestrate: Orchestrate) -> None:
+    search = {"metric": "acc", "goals": {"acc": "maximize", "size": "minimize"}}
+    made = make_run(total=4, spec={"name": "demo", "workload": {"command": "true"}, "search": search})
+    for trial, (value, size) in enumerate([(0.5, 9.0), (0.75, 20.0), (0.5, 10.0), (0.25, 5.0)]):
+        made.trial(trial, acc=value, size=size)
+    made.end()
+    shown = orchestrate("results", made.run)
+    assert "front  no trial beats these in acc and size: 1 0 3" in shown.out
+    assert shown.out.splitlines()[0].split()[:3] == ["trial", "acc", "size"]
+    kept = orchestrate("results", made.run, "--front", "--csv", "--columns", "trial").out
+    assert kept.split() == ["trial", "1", "0", "3"]
+
+
+def test_one_goal_has_no_front(run: HandMade, orchestrate: Orchestrate) -> None:
+    assert "search.goals" in orchestrate("results", run.run, "--front").err

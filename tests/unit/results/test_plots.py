@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the pictures need matplotlib, which make test installs")
 
+from orchestrator.results.front import front, front_of
 from orchestrator.results.leaderboard import Trial
 from orchestrator.results.plots import coordinates, importance, page, progress, slices
 from orchestrator.results.plots.coordinates import Scale
 from orchestrator.results.plots.data import NothingToShow, RunData
-from orchestrator.results.plots.pareto import front
 from orchestrator.search.base import Told
 from orchestrator.spec.model import Spec
 
@@ -86,6 +86,10 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert front(points, [False, False]) == [0, 1, 3, 5]
     assert front(points, [True, True]) == [2, 4]
     assert front([], [True, True]) == []
+    trials = [Trial(n, "succeeded", {}, {"a": a, "b": b}) for n, (a, b) in enumerate(points)]
+    unfinished = Trial(6, "failed", {}, {"a": -1.0, "b": -1.0})
+    half = Trial(7, "succeeded", {}, {"a": -1.0, "b": math.nan})
+    assert [one.trial for one in front_of([*trials, unfinished, half], {"a": False, "b": False})] == [0, 1, 3, 5]
 
 
 def test_an_axis_places_numbers_in_proportion_and_orders_of_magnitude_by_their_logarithm() -> None:

@@ -1,4 +1,4 @@
-"""The files for pip that a workload names, gathered so that they are one value: hashed, recorded and sent as such."""
+"""The environment that a workload asks for, gathered from its files into one value: hashed, recorded and sent."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _BESIDE = re.compile(r"(?:(?:-e|--editable)(?:\s+|=))?\.{1,2}(?:$|[/\[ ])")
 
 
 def gathered(workload: Workload, base: Path) -> dict[str, str] | None:
-    """The texts ``packages``, ``constraints`` and ``build_constraints``; None where no requirements are named.
+    """The texts ``packages``, ``constraints`` and ``build_constraints``, and the interpreter ``python`` ("" is ours).
 
+    None where no requirements are named.
     Files that a file includes (``-r``, ``-c``) stand in the texts themselves.  Raises :class:`UsageError` where a file
     cannot be read, includes itself, or names a folder beside it, which would not be there where the trials run.
     """
@@ -32,7 +33,8 @@ def gathered(workload: Workload, base: Path) -> dict[str, str] | None:
         if named is not None:
             for found, line in _read(base / named, kind, f"workload.{key}", ()):
                 lines[found].append(line)
-    return {kind: "".join(f"{line}\n" for line in found) for kind, found in lines.items()}
+    texts = {kind: "".join(f"{line}\n" for line in found) for kind, found in lines.items()}
+    return {**texts, "python": workload.python or ""}
 
 
 def _read(path: Path, kind: str, key: str, within: tuple[Path, ...]) -> Iterator[tuple[str, str]]:

@@ -12,10 +12,10 @@ it is copied anywhere.  Local slots import it; containers execute it.
      "metrics": {NAME: REGEX}, "metric": NAME or null, "checkpoint": PATH or null,
      "timeout": SECONDS or null, "grace": SECONDS, "memory": BYTES or null,
      "code": {"digest": SHA256} or null,
-     "requirements": {"packages": TEXT, "constraints": TEXT, "build_constraints": TEXT} or null}
+     "requirements": {"packages": TEXT, "constraints": TEXT, "build_constraints": TEXT, "python": TEXT} or null}
 
 ``requirements`` are texts of files for pip: a provider that runs no containers makes a virtual environment of them
-before the first task starts; the runner does not look at it.
+by the interpreter ``python`` ("" is its own) before the first task starts; the runner does not look at it.
 
 A TEMPLATE is a list of parts: a string stands for itself, ``{"name": NAME}`` for a parameter or for one of ``run``,
 ``trial``, ``attempt``.  In a shell command each value is quoted as one word; everywhere else it is inserted as text.

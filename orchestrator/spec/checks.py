@@ -71,9 +71,10 @@ def _what_runs(data: Data) -> Iterator[Finding]:
         yield Finding(("workload",), "has nothing to run", "add command: python train.py")
     if workload.get("isolation") == "docker" and "image" not in workload:
         yield Finding(("workload", "isolation"), "needs an image", "add image: python:3.12 to the workload")
-    if "build_constraints" in workload and "requirements" not in workload:
-        hint = "add requirements: requirements.txt to the workload"
-        yield Finding(("workload", "build_constraints"), "needs requirements that are built", hint, on_key=True)
+    for key in ("build_constraints", "python"):
+        if key in workload and "requirements" not in workload:
+            hint = "add requirements: requirements.txt to the workload"
+            yield Finding(("workload", key), "means nothing without requirements", hint, on_key=True)
 
 
 def _texts(workload: Data) -> Iterator[tuple[Path, str, bool]]:

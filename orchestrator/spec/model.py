@@ -374,6 +374,12 @@ class Workload(Model):
         "`--build-constraint` takes. Needs `requirements`.",
         examples=["build-constraints.txt"],
     )
+    python: Text | None = Field(
+        None,
+        description="Interpreter that the environment of `requirements` is made with, where the packages need an older "
+        "one: a name on the `PATH`, or a path. Default: that of orchestrate.",
+        examples=["python3.9"],
+    )
 
 
 class Search(SearchOptions):

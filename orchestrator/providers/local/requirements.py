@@ -33,9 +33,10 @@ _OPTIONS = {"packages": "--requirement", "constraints": "--constraint", "build_c
 _BUILDING_PIP = "pip>=25.3"
 
 
-def digest(texts: Mapping[str, str]) -> str:
-    """What the environment depends on: the requirements, and the Python that it is made with."""
-    content = json.dumps([sys.version, sys.platform, sorted(texts.items())])
+def digest(texts: Mapping[str, str], python: str | None) -> str:
+    """What the environment depends on: the requirements, and the Python that it is made with (None is ours)."""
+    made_with = sys.version if python is None else os.path.realpath(python)
+    content = json.dumps([made_with, sys.platform, sorted(texts.items())])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -46,7 +47,9 @@ class Preparation:
     """
 
     def __init__(self, root: Path, texts: Mapping[str, str], environ: Mapping[str, str]) -> None:
-        self.folder = root / digest(texts)
+        wanted = texts["python"]
+        self._python = shutil.which(wanted, path=environ.get("PATH")) if wanted else None
+        self.folder = root / digest(texts, self._python)
         self.error = ""
         self._texts = dict(texts)
         self._environ = dict(environ)
@@ -72,6 +75,9 @@ class Preparation:
         self._thread.join()
 
     def _work(self) -> None:
+        if self._texts["python"] and self._python is None:
+            self.error = f"workload.python: there is no '{self._texts['python']}' on this machine."
+            return
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             with self.folder.with_suffix(".lock").open("w") as lock:
@@ -86,7 +92,7 @@ class Preparation:
         self.log.write_bytes(b"")
         install = [str(self.folder / "bin" / "python"), "-m", "pip", "install"]
         install += ["--disable-pip-version-check", "--no-input"]
-        commands = [[sys.executable, "-m", "venv", str(self.folder)]]
+        commands = [[self._python or sys.executable, "-m", "venv", str(self.folder)]]
         if self._texts["build_constraints"]:
             commands.append([*install, _BUILDING_PIP])
         commands.append(install + self._files())

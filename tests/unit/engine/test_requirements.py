@@ -39,6 +39,7 @@ def test_files_that_a_file_includes_stand_in_the_text(tmp_path: Path) -> None:
         "-r https://a.example/r.txt\n--no-binary    :all:\n",
         "constraints": "six<2\nattrs<30\n" * 2,
         "build_constraints": "attrs<30\nattrs<30\nsetuptools==80.9.0\n",
+        "python": "",
     }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 from orchestrator.engine import machine as m
 from orchestrator.engine.driver import Driver
@@ -16,6 +19,7 @@ from orchestrator.providers.base import (
     Estimate,
     Event,
     Machine,
+    MetricSeen,
     Owned,
     Phase,
     PoolRequest,
@@ -24,8 +28,9 @@ from orchestrator.providers.base import (
     Task,
     TaskChanged,
 )
-from orchestrator.search import make_search
+from orchestrator.search import Params, Told, make_search, make_stopper
 from orchestrator.spec.model import Spec
+from orchestrator.storage.layout import RunKeys
 from orchestrator.storage.local import LocalStore
 
 
@@ -106,3 +111,84 @@ def test_what_was_decided_and_never_sent_before_the_run_stopped_is_not_waited_fo
     assert compute.submitted == ["t000000-a1", "t000001-a1"]
     assert record.counts()["failed"] == 2
     assert clock.now() < 1000.0 + rules.grace
+
+
+class Reporting(FailingCompute):
+    """Each task reports what it is given, then ends as it was told to or well; ``silent`` ones tell only the store."""
+
+    def __init__(self, clock: Clock, store: LocalStore, reports: list[list[float]], *, silent: bool) -> None:
+        super().__init__(clock)
+        self._store, self._reports, self._silent = store, reports, silent
+        self._looks: list[list[Event]] = []
+
+    def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
+        for task in tasks:
+            now = self._clock.now()
+            values = list(enumerate(self._reports[task.trial], start=1))
+            ended = TaskChanged(task.name, Phase.ENDED, now, Ended(None))
+            if self._silent:
+                lines = [json.dumps({"at": now, "step": step, "loss": value}) for step, value in values]
+                self._store.put(RunKeys(pool).metrics(task.trial, 1), "\n".join(lines).encode())
+                self._looks.append([])
+            else:
+                self._looks += [[MetricSeen(task.name, "loss", value, step, now)] for step, value in values]
+            last = {"last": values[-1][1], "count": len(values)}
+            result = {"cause": None, "metrics": {"loss": last}, "outputs": [], "seconds": 1.0}
+            self._store.put(RunKeys(pool).result(task.trial, 1), json.dumps(result).encode())
+            self._looks.append([ended])
+            yield task.name
+
+    def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:
+        self._clock.sleep(wait)
+        return Changes(self._looks.pop(0) if self._looks else [], "0")
+
+
+class Listening:
+    """A search that remembers what it was told, and asks for what it has heard until then."""
+
+    adaptive = True
+    size = None
+
+    def __init__(self, trials: int) -> None:
+        self._trials = trials
+        self.told: list[tuple[int, str, float | None]] = []
+        self.replayed: list[tuple[int, int]] = []
+
+    def ask(self, trial: int) -> Params | None:
+        return {"heard": len(self.told)} if trial < self._trials else None
+
+    def replay(self, trial: int, params: Params) -> None:
+        assert params == {"heard": len(self.told)}
+        self.replayed.append((trial, len(self.told)))
+
+    def tell(self, told: Told) -> None:
+        self.told.append((told.trial, told.state, told.value))
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_search_learns_the_value_at_which_a_trial_was_given_up_whoever_drives(tmp_path: Path, silent: bool) -> None:
+    """Whether the reports came while the task ran, or lay in the store when its driver was dead."""
+    clock, store = Clock(), LocalStore(tmp_path)
+    rule = {"rule": "threshold", "above": 4}
+    spec = Spec.model_validate(
+        {
+            "name": "s",
+            "workload": {"command": "true"},
+            "search": {"metric": "loss", "goal": "minimize", "early_stopping": rule},
+        }
+    )
+    compute = Reporting(clock, store, [[3.0, 5.0, 9.0], [2.0, 1.0]], silent=silent)
+    record = Record.create(tmp_path / "record.db", {})
+
+    def driver(search: Listening) -> Driver:
+        request = PoolRequest("s", {}, Machine(), 1, None, 0.0, 0.0)
+        rules = m.Rules(window=1, total=None, keep_places=True)
+        return Driver(request, rules, record, compute, store, search, clock, metric="loss", stopper=make_stopper(spec))
+
+    first = Listening(2)
+    assert driver(first).run() is m.RunStatus.SUCCEEDED
+    assert first.told == [(0, "pruned", 5.0), (1, "succeeded", 1.0)]
+    again = Listening(2)
+    driver(again)._restore()
+    assert again.told == first.told
+    assert again.replayed == [(0, 0), (1, 1)]

@@ -71,6 +71,10 @@ def _what_runs(data: Data) -> Iterator[Finding]:
         yield Finding(("workload",), "has nothing to run", "add command: python train.py")
     if workload.get("isolation") == "docker" and "image" not in workload:
         yield Finding(("workload", "isolation"), "needs an image", "add image: python:3.12 to the workload")
+    provider = data.get("provider", "local")
+    if "requirements" in workload and "image" not in workload and provider != "local":
+        message = f"is installed on this machine only; on {provider} the packages come with an image"
+        yield Finding(("workload", "requirements"), message, "add an image that has them", on_key=True)
     for key in ("build_constraints", "python"):
         if key in workload and "requirements" not in workload:
             hint = "add requirements: requirements.txt to the workload"

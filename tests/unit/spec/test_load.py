@@ -232,6 +232,17 @@ def test_rented_spot_machines_without_a_checkpoint_are_refused_unless_that_is_sa
     assert "pool.spot" in found
 
 
+def test_packages_are_installed_here_and_come_with_the_image_elsewhere() -> None:
+    named = HEAD.replace("parameters", "  requirements: r.txt\nparameters")
+    assert parse(named, "s.yaml").warnings == ()
+    (found,) = mistakes(named + "provider: azure")
+    assert "workload.requirements: is installed on this machine only; on azure the packages come with an image" in found
+    assert parse(named, "s.yaml", ["provider=azure", "workload.image=mine:1"]).warnings == ()
+    for key in ("build_constraints", "python"):
+        (found,) = mistakes(HEAD.replace("parameters", f"  {key}: x\nparameters"))
+        assert f"workload.{key}: means nothing without requirements" in found
+
+
 @pytest.mark.parametrize("use", ["$PARAM_lr", "${PARAM_lr}", '"$ORCHESTRATE_PARAMS"'])
 def test_a_parameter_that_is_read_from_the_environment_is_no_doubt(use: str) -> None:
     assert doubts(HEAD.replace("python t.py {lr}", f"'python t.py {use}'")) == []

@@ -77,6 +77,8 @@ class Samplers:
 
     def joint(self, steady: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
         """Those of the parameters that all trials have which the sampler models together, in Optuna's order."""
+        if self._options.get("multivariate") is False:
+            return {}
         known = {name: own for name, own in steady.items() if not own.single()}
         if self._numbers_only:
             return {name: own for name, own in known.items() if not isinstance(own, CategoricalDistribution)}

@@ -168,6 +168,14 @@ def test_points_that_are_asked_for_while_others_run_lie_apart() -> None:
     assert spread(pending=True) >= spread(pending=False)
 
 
+def test_parameters_are_modelled_one_by_one_where_the_options_say_so() -> None:
+    together, alone = (
+        one_after_another(make_search(learning(options=options)), 25) for options in ({}, {"multivariate": False})
+    )
+    assert together[:10] == alone[:10], "the first points are drawn at random"
+    assert together[10:] != alone[10:]
+
+
 def test_a_goal_to_maximize_is_maximized() -> None:
     space = {"x": {"uniform": [0, 1]}}
     search = make_search(learning(space=space, goal="maximize", trials=60))

@@ -350,7 +350,14 @@ def submit(sweep: Sweep, *, home: StrPath | None = None) -> Run:
 
 
 def attach(run_id: str, *, home: StrPath | None = None) -> Run:
-    """A run by its id, an unambiguous beginning of one, or ``last``.  Raises RunNotFound."""
+    """A run by its id, an unambiguous beginning of one, or ``last``; or by its place in an object store.
+
+    ``STORE/runs/ID`` is for a run that another machine began and drives no more.  Raises RunNotFound.
+    """
+    if "://" in run_id:
+        from orchestrator.engine import sharing
+
+        run_id = sharing.attach(run_id, _home(home))
     return Run(run_id, home)
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "cancel": "End a run in order.",
     "resume": "Go on with a run that was stopped or killed, or give it more trials.",
     "rerun": "Run one trial of a run once more, exactly.",
+    "attach": "Take up a run that another machine began.",
     "gc": "Give back what dead runs have left behind.",
     "doctor": "Check whether this machine is fit to run sweeps.",
     "images": "Build, push and list the images of the frameworks.",

@@ -226,6 +226,27 @@ class Record:
         with self._translated():
             self._db.execute("INSERT INTO asked SELECT ?, coalesce(max(ended_as), 0), ? FROM trials", (trial, parent))
 
+    def asked_for(self, first: int) -> list[tuple[int, dict[str, Any], int, int | None]]:
+        """Trials from ``first`` on that a learning search was asked for: parameters, how many had ended, parent."""
+        query = (
+            "SELECT trial, params, after, parent FROM asked JOIN trials USING (trial) WHERE trial >= ? ORDER BY trial"
+        )
+        return [(trial, json.loads(params), *rest) for trial, params, *rest in self._db.execute(query, (first,))]
+
+    def take_ask(self, trial: int, params: Mapping[str, Any], after: int, parent: int | None) -> None:
+        """What another machine's driver asked for and was about to submit; nothing where it is known."""
+        if self.params(trial) is None:
+            self.add_trial(trial, params)
+            with self._translated():
+                self._db.execute("INSERT INTO asked VALUES (?, ?, ?)", (trial, after, parent))
+            self.save_attempt(trial, 1, "submitting", None)
+
+    def copy(self, path: Path) -> None:
+        """The record as it is now, in one file.  Raises MachineError where that cannot be written."""
+        with self._translated():
+            path.unlink(missing_ok=True)
+            self._db.execute("VACUUM INTO ?", (str(path),))
+
     def save_trial(self, trial: int, state: TrialState, attempt: int, reason: str, outcome: Outcome | None) -> bool:
         """Write a trial's state; False, and nothing written, where it has ended already (each is counted once)."""
         out = outcome or Outcome()

@@ -29,6 +29,7 @@ from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
 from orchestrator.engine.record import Record
 from orchestrator.engine.requirements import gathered
+from orchestrator.engine.sharing import Shared
 from orchestrator.errors import MachineError
 from orchestrator.providers import connect, default_store
 from orchestrator.providers.base import Call, Task
@@ -206,6 +207,7 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 image=facts.get("image") or spec.workload.image,
             )
             _unpack(store, facts["job"], home, plan)
+            shared = Shared(run, home, record, store, observer) if _elsewhere(store, home) else None
             driver = Driver(
                 request,
                 rules(plan),
@@ -217,14 +219,22 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 metric=spec.search.metric,
                 goals=spec.search.goals,
                 maximize=spec.search.goal == "maximize",
-                observer=observer,
+                observer=shared or observer,
                 stopper=_stopper(spec),
                 goal_met=_budget(spec, facts.get("settled", 0)),
             )
             with _signals(driver):
-                return driver.run()
+                status = driver.run()
+                if shared is not None:
+                    shared.end()
+                return status
         finally:
             compute.close()
+
+
+def _elsewhere(store: ObjectStore, home: Home) -> bool:
+    """Whether the run's store may be reached when this machine's home is not."""
+    return store.url != home.store.as_uri()
 
 
 def _stopper(spec: Spec) -> Stopper | None:

@@ -40,6 +40,21 @@ class RunKeys:
         return f"{self.root}/job.json"
 
     @property
+    def record(self) -> str:
+        """The run's record as it was a short while ago, for a machine that has none."""
+        return f"{self.root}/record.db"
+
+    @property
+    def region(self) -> str:
+        """Where the run's pool was made, for a machine that does not know it."""
+        return f"{self.root}/region"
+
+    @property
+    def asked(self) -> str:
+        """Folder of what a learning search was asked for since the record was stored."""
+        return f"{self.root}/asked"
+
+    @property
     def grants(self) -> str:
         """What the run's tasks may read, where they reach the store by signed URLs."""
         return f"{self.root}/grants.json"

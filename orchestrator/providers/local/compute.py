@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import InvalidRequest, MachineError, NotFound
 from orchestrator.providers.base import (
@@ -95,6 +96,7 @@ class LocalCompute:
         self._unwritten: dict[str, TaskChanged] = {}
         self._events: deque[Event] = deque()
         self._first = 0  # the number of the first event in the queue
+        self._store = home.store
 
     @property
     def capabilities(self) -> Capabilities:
@@ -152,6 +154,8 @@ class LocalCompute:
             raise InvalidRequest(f"This provider serves the run {self._run}, not {request.name}.")
         self.estimate(request, 0)
         self._capacity = capacity(request, self._home.path)
+        if request.store is not None:
+            self._store = Path(unquote(urlsplit(request.store).path))
         folder = self._home.run(request.name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +207,7 @@ class LocalCompute:
             "job": self._request.job,
             "slots": self._capacity.slots,
             "secrets": self._request.secrets,
-            "store": str(self._home.store),
+            "store": str(self._store),
             "code": str(self._home.code),
             "shim": str(folder / "shim"),
         }
@@ -228,7 +232,7 @@ class LocalCompute:
         # Theirs end by themselves, except one that was made and never started.
         if alive is None and (self._berths is not None or nearby()):
             self._docker().remove_all(self._home, pool)
-        recover(str(self._home.store / RunKeys(pool).root))
+        recover(str(self._store / RunKeys(pool).root))
 
     def pool_status(self, pool: str) -> PoolStatus:
         if self._request is None or self._request.name != pool:
@@ -257,7 +261,7 @@ class LocalCompute:
             self._remove_spares()
             if self._berths is not None:
                 self._docker().remove_all(self._home, pool)
-                recover(str(self._home.store / RunKeys(pool).root))
+                recover(str(self._store / RunKeys(pool).root))
             self._crew = self._request = self._berths = None
             self._tasks.clear()
             self._waiting.clear()
@@ -277,7 +281,7 @@ class LocalCompute:
         assert self._capacity is not None
         for number in range(len(self._capacity.slots)):
             with contextlib.suppress(OSError):
-                (self._home.store / RunKeys(self._run).root / f"slot-{number}").rmdir()
+                (self._store / RunKeys(self._run).root / f"slot-{number}").rmdir()
 
     def close(self) -> None:
         if self._request is not None:
@@ -361,7 +365,7 @@ class LocalCompute:
 
     def _results(self) -> Iterator[Mapping[str, Any]]:
         """What all attempts of this run have left, by this pool or an earlier one."""
-        trials = self._home.store / RunKeys(self._run).root / "trials"
+        trials = self._store / RunKeys(self._run).root / "trials"
         try:
             folders = [trial.path for trial in os.scandir(trials)]
         except FileNotFoundError:
@@ -466,7 +470,7 @@ class LocalCompute:
         return _ended_by(result)
 
     def _folder(self, trial: int, attempt: int) -> Path:
-        return self._home.store / RunKeys(self._run).attempt(trial, attempt)
+        return self._store / RunKeys(self._run).attempt(trial, attempt)
 
     def _end(self, name: str, ended: Ended, at: float) -> None:
         self._forget(name)
@@ -489,7 +493,7 @@ class LocalCompute:
         if at is None:
             return b""
         try:
-            with (self._home.store / RunKeys(self._run).log(*at, stream)).open("rb") as file:
+            with (self._store / RunKeys(self._run).log(*at, stream)).open("rb") as file:
                 file.seek(offset)
                 return file.read(size)
         except FileNotFoundError:

@@ -31,7 +31,7 @@ COMMANDS = {
     "status": "List the runs, or show how one of them stands.",
     "logs": "Print what trials have written.",
     "cancel": "End a run in order.",
-    "resume": "Go on with a run that was stopped or killed, or give it more trials.",
+    "resume": "Go on with a run that was stopped or has ended.",
     "rerun": "Run one trial of a run once more, exactly.",
     "attach": "Take up a run that another machine began.",
     "gc": "Give back what dead runs have left behind.",

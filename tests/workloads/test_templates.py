@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
+from orchestrator.engine import session
+from orchestrator.spec import load as load_spec
+from orchestrator.storage.layout import Home
+
 from .conftest import WORKLOADS, Shell
 
 TEMPLATES = WORKLOADS.parent / "job_templates"
@@ -108,11 +112,13 @@ def test_every_template_is_run_by_one_of_these_tests() -> None:
     assert rows == {(case.template, case.row) for case in CASES if case.row}
 
 
+@pytest.mark.parametrize("provider", ["local", "azure", "aws"])
 @pytest.mark.parametrize("name", sorted({case.template for case in CASES}))
-def test_a_template_plans_as_it_is(name: str, shell: Shell) -> None:
-    plans = shell("plan", str(TEMPLATES / f"{name}.yaml"), "--json")
+def test_a_template_plans_as_it_is_on_every_provider(name: str, provider: str, tmp_path: Path) -> None:
+    loaded = load_spec(TEMPLATES / f"{name}.yaml", [f"provider={provider}"])
+    plans = [session.plan(one, loaded.base, Home(tmp_path)) for one in loaded.specs]
     assert len(plans) == len(load(name).get("matrix", [None]))
-    assert all(plan["trials"] >= 1 for plan in plans)
+    assert all(plan.trials >= 1 for plan in plans)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -40,13 +40,20 @@ class Bench:
     def write(self, program: str) -> None:
         (self.folder / "code" / "train.py").write_text(program)
 
-    def run(self, parameters: dict[str, Any] = SPACE, limits: dict[str, Any] | None = None, **search: Any) -> str:
+    def run(
+        self,
+        parameters: dict[str, Any] = SPACE,
+        limits: dict[str, Any] | None = None,
+        pool: dict[str, Any] | None = None,
+        **search: Any,
+    ) -> str:
         data = {
             "name": "demo",
             "workload": {"code": "code", "command": [sys.executable, "-S", "train.py", "{lr}", "{word}"]},
             "parameters": parameters,
             "search": {"metric": "loss", "goal": "minimize", "seed": 3, **search},
             "limits": {"parallel": 1, "grace": 1, **(limits or {})},
+            "pool": pool or {},
         }
         spec = from_dict(data, base=self.folder).spec
         made = session.create(session.plan(spec, self.folder, self.home), self.home).run
@@ -155,6 +162,26 @@ def test_failures_that_ended_a_run_may_be_allowed_afterwards(bench: Bench) -> No
     bench.go_on(run, None, "limits.max_failures=1")
     assert bench.facts(run)["status"] == "succeeded"
     assert len(bench.table(run)) == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "more"),
+    [
+        ({"run_timeout": 0.05}, "timed-out", "limits.run_timeout=1h"),
+        ({"max_cost": 0.5}, "over-budget", "limits.max_cost=900"),
+    ],
+)
+def test_a_run_that_ran_out_of_time_or_money_goes_on_with_more(
+    bench: Bench, limit: dict[str, Any], status: str, more: str
+) -> None:
+    run = bench.run({"lr": {"range": [0, 8]}, "word": "a"}, {**limit, "grace": 0}, pool={"price": 3600})
+    assert bench.facts(run)["status"] == status
+    spent = bench.facts(run)["cost"]
+    bench.go_on(run, None, more)
+    facts = bench.facts(run)
+    assert (facts["status"], len(bench.table(run))) == ("succeeded", 8)
+    assert facts["cost"] >= spent
+    assert facts["seconds"] > facts["seconds_before"]
 
 
 def again(bench: Bench, run: str, trial: int) -> str:

@@ -6,9 +6,9 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import tomllib
@@ -25,31 +25,12 @@ from orchestrator.emulators import docker_engine
 from orchestrator.emulators.aws import emulated_aws
 from orchestrator.emulators.childserver import ServerFailed
 from orchestrator.emulators.emulated import environment
-from orchestrator.errors import MachineError
 from orchestrator.providers.aws import connect
 from orchestrator.storage.layout import Home
 from orchestrator.storage.open import open_store
 from orchestrator.storage.s3 import S3Store
 from orchestrator.testing.conformance import SECRET, Bench, ProviderSuite, Story
 from tests.conformance.faulty_proxy import FaultyProxy
-
-# Where an image that was made once is kept for the next time.
-IMAGES = Path(tempfile.gettempdir()) / "orchestrate-images"
-
-
-@pytest.fixture(scope="module")
-def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an engine that has the base image: the machine's own, else one that is started."""
-    with ExitStack() as started:
-        try:
-            host = docker_engine.answering()
-            if host is None:
-                host = started.enter_context(docker_engine.DockerEngine(tmp_path_factory.mktemp("docker"))).host
-            IMAGES.mkdir(exist_ok=True)
-            docker_engine.base_image(host, IMAGES)
-        except MachineError as missing:
-            pytest.skip(f"AWS IS NOT TESTED HERE: {missing}")
-        yield host
 
 
 class TestAws(ProviderSuite):
@@ -60,10 +41,10 @@ class TestAws(ProviderSuite):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def bench(cls, docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    def bench(cls, engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         home = Home(tmp_path_factory.mktemp("home"))
         try:
-            with emulated_aws(docker_host=docker_host) as variables, environment(variables):
+            with emulated_aws(docker_host=engine_host) as variables, environment(variables):
                 store = open_store(variables["ORCHESTRATE_AWS_STORAGE"], home)
                 yield Bench(lambda run: connect(home, run), store)
         except ServerFailed as missing:
@@ -105,18 +86,18 @@ time.sleep(0.5)
 open("model.txt", "w").write(sys.argv[1])
 print("loss=%r" % (float(sys.argv[1]) ** 2))
 """
-# How often the client is killed.
-KILLS = 10
-# What stays of a run in its bucket: what it was, its tasks' parameters, and what its trials left.
-KEPT = re.compile(r"runs/[^/]+/(manifest\.json|job\.json|ledger\.json|batches/\d+\.jsonl|trials/.*)")
+# How often the client is killed, and which time its machine is lost too.
+KILLS, LOST = 10, 6
+# What stays of a run in its bucket: what it was and is, its tasks' parameters, and what its trials left.
+KEPT = re.compile(r"runs/[^/]+/(manifest\.json|record\.db|region|job\.json|ledger\.json|batches/\d+\.jsonl|trials/.*)")
 
 
 class Reaper(threading.Thread):
     """Kills one in three of a run's containers, a moment after each has begun."""
 
-    def __init__(self, docker_host: str, seed: int) -> None:
+    def __init__(self, engine_host: str, seed: int) -> None:
         super().__init__(daemon=True)
-        self._engine, self._chance = docker_engine.connect(docker_host), random.Random(seed)
+        self._engine, self._chance = docker_engine.connect(engine_host), random.Random(seed)
         self._over = threading.Event()
         self._seen: set[str] = set()
         self.killed = 0
@@ -158,7 +139,7 @@ def table(program: list[str], folder: Path, env: dict[str, str], run: str) -> li
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("trials", [16, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_client(
-    docker_host: str, tmp_path: Path, trials: int
+    engine_host: str, tmp_path: Path, trials: int
 ) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "train.py").write_text(TRAIN)
@@ -174,7 +155,7 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
     chance = random.Random(3)
     with ExitStack() as started:
         try:
-            variables = dict(started.enter_context(emulated_aws(docker_host=docker_host)))
+            variables = dict(started.enter_context(emulated_aws(docker_host=engine_host)))
         except ServerFailed as missing:
             pytest.skip(f"AWS IS NOT TESTED HERE: {missing}")
         proxy = started.enter_context(FaultyProxy(variables["AWS_ENDPOINT_URL"], 0.2, seed=5))
@@ -188,7 +169,7 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
         )
         profile = tomllib.loads((home.path / "profiles.toml").read_text())
         assert profile["aws"]["events"]
-        reaper = Reaper(docker_host, seed=11)
+        reaper = Reaper(engine_host, seed=11)
         reaper.start()
         started.callback(reaper.stop)
         kills, arguments = 0, ["run", "sweep.yaml", "--yes"]
@@ -207,6 +188,10 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
                 kills += 1
             runs = list(home.runs.glob("survival-*/record.db"))
             arguments = ["resume", runs[0].parent.name] if runs else arguments
+            if kills == LOST and runs:  # with all that its machine knew of the run
+                place = f"{variables['ORCHESTRATE_AWS_STORAGE']}/runs/{runs[0].parent.name}"
+                shutil.rmtree(runs[0].parent)
+                subprocess.run([*program, "attach", place], cwd=tmp_path, env=env, check=True, capture_output=True)
         assert client.returncode == 0, told.decode()
         (run,) = (record.parent.name for record in home.runs.glob("survival-*/record.db"))
         assert kills == KILLS
@@ -222,5 +207,5 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
             assert list(store.unfinished(older_than=-60.0)) == []
             jobs = boto3.client("batch").describe_jobs(jobs=[])["jobs"]
             assert {job["status"] for job in jobs if ":" in job["jobId"]} <= {"SUCCEEDED", "FAILED"}
-    with closing(docker_engine.connect(docker_host)) as engine:
+    with closing(docker_engine.connect(engine_host)) as engine:
         assert engine.api.containers(all=True, filters={"name": f"orchestrate-{run}"}) == []

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from azure.storage.blob import (
 )
 
 from orchestrator.errors import AuthenticationFailed, InvalidRequest, NotFound, Unavailable
-from orchestrator.storage import blob_blocks, blob_errors, keys
+from orchestrator.storage import blob_blocks, blob_errors, entra, keys
 from orchestrator.storage.base import ObjectInfo
 from orchestrator.storage.files import explain, write_atomically
 from orchestrator.storage.transfer import SINGLE, THREADS, Parallel
@@ -36,6 +36,7 @@ LONGEST_DELEGATION = 7 * 86_400.0
 """Seconds; the limit of a user delegation key, and so of every grant that is made without an account key."""
 
 _MARGIN = 600.0
+_SCOPE = "https://storage.azure.com/.default"
 _DELETED_AT_ONCE = 256
 
 
@@ -70,9 +71,7 @@ class Account:
             return cls(name, endpoint, key)
         if token:
             return cls(name, endpoint, AzureSasCredential(token.lstrip("?")))
-        from azure.identity import DefaultAzureCredential  # slow to import, and not needed beside a key
-
-        return cls(name, endpoint, DefaultAzureCredential())
+        return cls(name, endpoint, entra.credential())
 
 
 class BlobStore:
@@ -104,6 +103,18 @@ class BlobStore:
     @property
     def url(self) -> str:
         return f"az://{self.account.name}/{self.container}/{quote(self._prefix)}".rstrip("/")
+
+    def ensure(self) -> None:
+        """Make the container where it is missing.
+
+        Who is not signed in is told at once: the SDK would take it for a fault in passing, and try for a minute.
+        """
+        with self._translated(""):
+            if hasattr(self.account.credential, "get_token"):
+                self.account.credential.get_token(_SCOPE)
+            if not self._client.exists():
+                with suppress(azure.ResourceExistsError):
+                    self._client.create_container()
 
     def put(self, key: str, data: bytes | Path) -> None:
         client = self._client.get_blob_client(self._name(key))
@@ -287,7 +298,7 @@ class BlobStore:
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
-        where = f"{self.url}/{key}"
+        where = f"{self.url}/{key}".rstrip("/")
         try:
             yield
         except azure.HttpResponseError as error:

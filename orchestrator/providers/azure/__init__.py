@@ -34,11 +34,10 @@ def default_store(home: Home) -> str:
 
     Raises AuthenticationFailed naming the variable that is missing.
     """
-    from orchestrator.providers.azure import site
     from orchestrator.storage.blob import BlobStore
 
     url = settings.store_url(settings.load(home))
     store = open_store(url, home)
     if isinstance(store, BlobStore):
-        site.ensure_container(store)
+        store.ensure()
     return url

@@ -23,6 +23,7 @@ from orchestrator.errors import (
     Unavailable,
 )
 from orchestrator.providers.azure.settings import Settings
+from orchestrator.storage import entra
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient
@@ -82,6 +83,12 @@ _REMEDIES = {
 }
 
 
+SIGN_IN = (
+    "Sign in with `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET (a service principal) "
+    "or AZURE_BATCH_KEY and AZURE_STORAGE_KEY (shared keys)."
+)
+
+
 class Batch:
     """One account.  Nothing is contacted before the first call.  Safe for threads; close it at the end.
 
@@ -115,9 +122,7 @@ class Batch:
         if settings.key is not None:
             credential = AzureNamedKeyCredential(settings.account, settings.key)
         else:
-            from azure.identity import DefaultAzureCredential
-
-            credential = DefaultAzureCredential()
+            credential = entra.credential()
         return BatchClient(
             settings.endpoint,
             credential,
@@ -222,7 +227,7 @@ def ours(error: AzureError) -> ProviderError:
     code, status = _code(error), error.status_code or 0
     kind = _KINDS.get(code) or _by_status(status)
     if kind is Unavailable and status == 0 and isinstance(error, ClientAuthenticationError):
-        kind = AuthenticationFailed  # no credential could be had at all
+        return AuthenticationFailed("Nobody is signed in to Azure, and AZURE_BATCH_KEY is not set.", remedy=SIGN_IN)
     message = f"Azure Batch: {code or status}: {_message(error)}"
     remedy = _REMEDIES.get(kind, "")
     if kind is Throttled:

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.errors import InvalidRequest
 from orchestrator.providers.azure.request import Body, managed_pool_body
 from orchestrator.providers.azure.settings import Settings, is_local
+from orchestrator.storage import entra
 
 API_VERSION = "2024-07-01"
 _EXISTS = 412
@@ -23,11 +24,7 @@ def create_pool(settings: Settings, body: Body, identity: str, credential: Any =
     from azure.core.pipeline.policies import BearerTokenCredentialPolicy
     from azure.core.rest import HttpRequest
 
-    if credential is None:
-        from azure.identity import DefaultAzureCredential
-
-        credential = DefaultAzureCredential()
-    signed = BearerTokenCredentialPolicy(credential, f"{settings.manager}/.default")
+    signed = BearerTokenCredentialPolicy(credential or entra.credential(), f"{settings.manager}/.default")
     request = HttpRequest(
         "PUT",
         f"{settings.manager}{settings.batch_resource}/pools/{body['id']}",

@@ -47,7 +47,7 @@ def prepare(
     now: Callable[[], float] = time.time,
 ) -> Site:
     """Store what all tasks need, as far as it is not there, and the grants with which they reach it."""
-    ensure_container(store)
+    store.ensure()
     # An emulator on this machine costs nothing to ask, so that all goes faster there.
     place = replace(
         site(store, wanted.lease_until, now()),
@@ -147,20 +147,6 @@ def _has_folders(account: Account) -> bool:
         return bool(_service(account).get_account_information().get("is_hns_enabled"))
     except HttpResponseError:
         return False
-
-
-def ensure_container(store: BlobStore) -> None:
-    """Make the store's container where it is missing."""
-    from azure.core.exceptions import AzureError, ResourceExistsError
-
-    try:
-        client = _service(store.account).get_container_client(store.container)
-        if not client.exists():
-            client.create_container()
-    except ResourceExistsError:
-        return
-    except AzureError as error:
-        raise Unavailable(f"The container {store.container} cannot be made: {error.message}.") from error
 
 
 def _stored_inputs(store: BlobStore, wanted: PoolRequest, hashes: HashCache | None) -> tuple[Body, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -54,6 +56,18 @@ def test_a_key_that_is_none_says_so(settings: Settings) -> None:
     wrong = Batch(replace(settings, key="not base64!"))
     with pytest.raises(AuthenticationFailed, match="no base64"):
         wrong.call(wrong.sdk.get_pool, "p")
+
+
+def test_who_is_not_signed_in_is_told_how_in_one_sentence(tmp_path: Path) -> None:
+    """From the command line, with no way to Azure at all: what would be asked on the way is closed."""
+    home = {"ORCHESTRATE_HOME": str(tmp_path), "AZURE_BATCH_ENDPOINT": "https://x.westeurope.batch.azure.com"}
+    nobody = {"IDENTITY_ENDPOINT": "http://127.0.0.1:9", "IDENTITY_HEADER": "x", "HOME": str(tmp_path), "PATH": ""}
+    program = [sys.executable, "-m", "orchestrator", "gc", "--provider", "azure"]
+    done = subprocess.run(program, env={**home, **nobody}, capture_output=True, text=True)
+    assert done.returncode == 3
+    (told,) = done.stderr.splitlines()
+    assert "Nobody is signed in to Azure" in told
+    assert "az login" in told
 
 
 def test_an_endpoint_that_nobody_answers_at_is_unavailable(settings: Settings, slept: Slept) -> None:

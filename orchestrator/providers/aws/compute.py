@@ -81,7 +81,7 @@ class AwsCompute:
         sized = request.sizing(request_)
         warnings: list[str] = []
         if sized.price is None:
-            warnings.append(f"Nobody has told what {sized.instance} costs: set pool.price, or limits.max_cost is void.")
+            warnings.append(f"Nobody has told what {sized.machine} costs: set pool.price, or limits.max_cost is void.")
         if 0 < request_.machine.gpus < 1:
             warnings.append("AWS Batch gives out whole GPUs: each trial gets one.")
         return Estimate(
@@ -89,7 +89,7 @@ class AwsCompute:
             slots=sized.slots,
             rate=(sized.price or 0.0) * sized.max_nodes,
             nodes=sized.max_nodes,
-            machine=sized.instance,
+            machine=sized.machine,
             warnings=tuple(warnings),
         )
 

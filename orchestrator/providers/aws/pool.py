@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import InvalidRequest, NotFound, Unavailable
-from orchestrator.providers import catalogue
 from orchestrator.providers.aws import request, states
 from orchestrator.providers.aws.cancel import terminate
 from orchestrator.providers.aws.client import Aws
@@ -207,10 +206,7 @@ class Pool:
         for reservation in self._aws.pages("ec2", "describe_instances", "Reservations", Filters=filters):
             for instance in reservation["Instances"]:
                 self._nodes += 1
-                size = catalogue.find("aws", instance["InstanceType"])
-                spot = size.spot if size is not None and instance.get("InstanceLifecycle") == "spot" else None
-                known = spot if spot is not None else size.price if size is not None else None
-                rate += own if own is not None else known or 0.0
+                rate += own if own is not None else request.price_of(instance)
         return rate
 
     # ---------------------------------------------------------------------------------------------- deleting

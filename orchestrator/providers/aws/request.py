@@ -23,10 +23,13 @@ Body = dict[str, Any]
 
 # Where nobody says how many machines a pool may have.
 DEFAULT_MAX_NODES = 10
-# What is asked for where a task needs no GPU and no machine is named: Batch chooses the size itself.
-OPTIMAL = "optimal"
-# MiB a core on the machines that Batch then chooses from, less what they keep for themselves.
+# Where a task needs no GPU and no machine is named, Batch chooses the size, from those of these families whose memory a
+# core (GiB) is enough: several, so that it finds spot machines where one family has none.
+FAMILIES = {"c6i": 2, "m6i": 4, "r6i": 8}
+# MiB a core that a task gets which asks for none.
 MEMORY_A_CORE = 1750
+# Cores of the largest machine of these families.
+LARGEST = 128
 # Of a machine's memory, what tasks can have: the system and ECS keep the rest.
 USABLE = 0.92
 # Seconds beyond its timeout and grace after which the service ends a task whose runner cannot end it any more.
@@ -66,10 +69,10 @@ def secret_name(run: str, variable: str) -> str:
 class Sizing:
     """What machines a request comes to.  ``price`` is US$ an hour of one, None where nobody knows.
 
-    ``memory`` in MiB and ``cpus`` are those of one task.
+    ``instances`` are types or families that Batch may choose from.  ``memory`` (MiB) and ``cpus`` are those of one task.
     """
 
-    instance: str
+    instances: tuple[str, ...]
     cpus: int
     memory: int
     gpus: int
@@ -81,6 +84,10 @@ class Sizing:
     @property
     def slots(self) -> int:
         return self.max_cpus // self.cpus
+
+    @property
+    def machine(self) -> str:
+        return " or ".join(self.instances)
 
 
 def sizing(request: PoolRequest) -> Sizing:
@@ -99,9 +106,7 @@ def sizing(request: PoolRequest) -> Sizing:
     cpus = max(1, math.ceil(need.cpus))
     gpus = math.ceil(need.gpus)
     if not gpus and request.vm_size is None:
-        slots = request.slots or cpus * 4 * (request.max_nodes or DEFAULT_MAX_NODES) // cpus
-        memory = math.ceil(need.memory / (1 << 20)) if need.memory else cpus * MEMORY_A_CORE
-        return Sizing(OPTIMAL, cpus, memory, 0, 1, slots, slots * cpus, request.price)
+        return _families(request, cpus)
     choice = catalogue.choose("aws", need, spot=request.spot, vm_size=request.vm_size)
     size = choice.size
     per_node = max(1, min(choice.slots, int(size.gpus) // gpus if gpus else choice.slots, request.slots or 1 << 30))
@@ -115,7 +120,43 @@ def sizing(request: PoolRequest) -> Sizing:
     if price is None:
         spot = size.spot if request.spot else None
         price = size.price if spot is None else spot
-    return Sizing(size.name, cpus, memory, gpus, per_node, nodes, nodes * per_node * cpus, price)
+    return Sizing((size.name,), cpus, memory, gpus, per_node, nodes, nodes * per_node * cpus, price)
+
+
+def _families(request: PoolRequest, cpus: int) -> Sizing:
+    """Machines of any size: a node is counted as what one task takes of one, at the dearest family's price."""
+    memory = math.ceil(request.machine.memory / (1 << 20)) if request.machine.memory else cpus * MEMORY_A_CORE
+    cpus = max(cpus, math.ceil(memory / (max(FAMILIES.values()) * 1024 * USABLE)))
+    if cpus > LARGEST:
+        raise InvalidRequest(
+            f"No machine of aws in our table fits one trial, which takes {cpus} cores.",
+            remedy="Lower resources, or name a size in pool.vm_size.",
+        )
+    fitting = tuple(name for name, gib in FAMILIES.items() if memory <= cpus * gib * 1024 * USABLE)
+    price = request.price
+    if price is None:
+        known = [catalogue.find("aws", f"{name}.large") for name in fitting]
+        price = cpus * max(size.price / size.cpus for size in known if size is not None and size.price is not None)
+    slots = request.slots or 4 * (request.max_nodes or DEFAULT_MAX_NODES)
+    return Sizing(fitting, cpus, memory, 0, 1, slots, slots * cpus, price)
+
+
+def price_of(instance: Mapping[str, Any]) -> float:
+    """US$ an hour of a machine as ``describe_instances`` tells of it; 0 where nothing is known of its family.
+
+    The sizes of a family cost what their cores do, so that one which the table lacks follows from its smallest.
+    """
+    kind = str(instance["InstanceType"])
+    size = catalogue.find("aws", kind)
+    if size is not None and instance.get("InstanceLifecycle") == "spot" and size.spot is not None:
+        return size.spot
+    if size is not None and size.price is not None:
+        return size.price
+    small = catalogue.find("aws", f"{kind.partition('.')[0]}.large")
+    if small is None or small.price is None:
+        return 0.0
+    told = instance.get("CpuOptions") or {}
+    return small.price / small.cpus * int(told.get("CoreCount", 1)) * int(told.get("ThreadsPerCore", 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +218,7 @@ def _environment(name_: str, request: PoolRequest, place: Place, *, spot: bool) 
         "allocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED" if spot else "BEST_FIT_PROGRESSIVE",
         "minvCpus": 0,
         "maxvCpus": sized.max_cpus,
-        "instanceTypes": [sized.instance],
+        "instanceTypes": list(sized.instances),
         "subnets": list(place.subnets),
         "securityGroupIds": list(place.security_groups),
         "instanceRole": place.instance_role,

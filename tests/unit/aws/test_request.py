@@ -117,7 +117,7 @@ def test_spot_machines_are_asked_for_exactly_when_they_are_wanted() -> None:
 
 def test_as_many_tasks_as_there_are_slots_fill_the_machines() -> None:
     sized = request.sizing(wanted())
-    assert (sized.instance, sized.slots_per_node, sized.max_nodes, sized.slots) == ("g4dn.xlarge", 1, 4, 4)
+    assert (sized.instances, sized.slots_per_node, sized.max_nodes, sized.slots) == (("g4dn.xlarge",), 1, 4, 4)
     shared = request.sizing(wanted(vm_size="g4dn.12xlarge", slots=None, max_nodes=2))
     assert (shared.slots_per_node, shared.slots, shared.cpus) == (4, 8, 12)
 
@@ -150,10 +150,30 @@ def test_the_queue_asks_spot_machines_first_and_ends_what_can_never_run() -> Non
         assert 600 <= one["maxTimeSeconds"] <= 86_400
 
 
-def test_without_a_gpu_the_service_chooses_the_machine() -> None:
+def test_without_a_gpu_the_service_chooses_among_families_and_the_dearest_is_the_price() -> None:
     sized = request.sizing(wanted(machine=Machine(cpus=2), slots=8, max_nodes=None))
-    assert (sized.instance, sized.cpus, sized.max_cpus, sized.slots, sized.price) == ("optimal", 2, 16, 8, None)
+    assert (sized.instances, sized.cpus, sized.max_cpus, sized.slots) == (("c6i", "m6i", "r6i"), 2, 16, 8)
     assert sized.memory == 2 * request.MEMORY_A_CORE
+    assert sized.price == pytest.approx(2 * 0.126 / 2)
+    large = request.sizing(wanted(machine=Machine(cpus=1, memory=3 * GIB), slots=8))
+    assert large.instances == ("m6i", "r6i")
+    huge = request.sizing(wanted(machine=Machine(cpus=1, memory=30 * GIB), slots=8))
+    assert (huge.instances, huge.cpus) == (("r6i",), 5)
+    with pytest.raises(InvalidRequest, match="No machine of aws"):
+        request.sizing(wanted(machine=Machine(cpus=200)))
+
+
+@pytest.mark.parametrize(
+    ("instance", "price"),
+    [
+        ({"InstanceType": "m6i.xlarge"}, 0.192),
+        ({"InstanceType": "g4dn.xlarge"}, 0.526),
+        ({"InstanceType": "c6i.32xlarge", "CpuOptions": {"CoreCount": 64, "ThreadsPerCore": 2}}, 5.44),
+        ({"InstanceType": "z9.metal"}, 0.0),
+    ],
+)
+def test_a_machine_costs_what_the_table_says_or_its_family_s_cores_do(instance: dict[str, Any], price: float) -> None:
+    assert request.price_of(instance) == pytest.approx(price)
 
 
 def test_a_task_ends_at_its_limit_and_at_the_lease_whichever_is_first() -> None:

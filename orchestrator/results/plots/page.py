@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from orchestrator.results.leaderboard import Trial, rank
 from orchestrator.results.plots import coordinates, curves, importance, pareto, progress, slices, style
 from orchestrator.results.plots.data import NothingToShow, RunData
 from orchestrator.results.points import Point
+from orchestrator.results.words import count as count_of
 
 ROWS = 10
 DPI = 120
@@ -48,7 +50,7 @@ PICTURES = (
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
-p { color: #555; margin: .3rem 0 .8rem; } svg { max-width: 100%; height: auto; }
+p { color: #555; margin: .3rem 0 .8rem; } figure { margin: 0; } svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
 td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 """
@@ -93,18 +95,30 @@ def _svg(figure: Figure, picture: Picture) -> str:
 
 
 def _page(data: RunData, sections: list[str], left_out: dict[str, str]) -> str:
-    missing = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in left_out.items())
+    titles = {picture.name: picture.title for picture in PICTURES}
+    missing = "".join(f"<li>{html.escape(titles[name])}: {html.escape(why)}</li>" for name, why in left_out.items())
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width, initial-scale=1">',
         f"<title>{html.escape(data.run)}</title><style>{_STYLE}</style>",
         f"<h1>{html.escape(data.run)}</h1>",
+        f"<p>{html.escape(_summary(data))}</p>",
         _table(data),
         *sections,
         f"<h2>Left out</h2><ul>{missing}</ul>" if missing else "",
         "</html>",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _summary(data: RunData) -> str:
+    """``40 trials: 5 succeeded, 35 pruned; ranked by loss, less is better``."""
+    states = Counter(trial.state for trial in data.trials)
+    counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    text = f"{count_of(len(data.trials), 'trial')}{': ' if counted else ''}{counted}"
+    if data.metric is not None:
+        text += f"; ranked by {data.metric}, {'more' if data.maximize else 'less'} is better"
+    return text
 
 
 def _table(data: RunData) -> str:

@@ -35,7 +35,7 @@ from orchestrator.providers.base import (
 from orchestrator.providers.local import processes
 from orchestrator.providers.local.board import NAME_LIMIT
 from orchestrator.providers.local.capacity import Capacity, capacity, cpu_count
-from orchestrator.providers.local.container import input_places
+from orchestrator.providers.local.container import input_places, left_berths
 from orchestrator.providers.local.container_slot import recover
 from orchestrator.providers.local.crew import Crew
 from orchestrator.providers.local.engine import Berths, Engine, nearby
@@ -169,7 +169,9 @@ class LocalCompute:
         self._request = request
         wanted = request.job.get("requirements")
         if request.isolation == "docker":
-            self._berths = Berths(self._docker(), self._home, request)
+            if earlier:
+                self._sweep_containers(request.name)
+            self._berths = Berths(self._docker(), self._home, self._store, request)
             self._prepared()
         elif wanted is None:
             self._start_crew(inherited())
@@ -229,9 +231,12 @@ class LocalCompute:
                 f"Processes of the run {pool} cannot be killed: {', '.join(map(str, left))}.",
                 remedy="They hang in the kernel or belong to another user; end them and resume.",
             )
-        # Theirs end by themselves, except one that was made and never started.
-        if alive is None and (self._berths is not None or nearby()):
-            self._docker().remove_all(self._home, pool)
+        if alive is None and (self._berths is not None or left_berths(self._store, pool)):
+            self._sweep_containers(pool)
+
+    def _sweep_containers(self, pool: str) -> None:
+        """They end by themselves, except one that was made and never started."""
+        self._docker().remove_all(self._home, pool)
         recover(str(self._store / RunKeys(pool).root))
 
     def pool_status(self, pool: str) -> PoolStatus:
@@ -260,8 +265,7 @@ class LocalCompute:
             clean = self._crew is None or self._crew.close()
             self._remove_spares()
             if self._berths is not None:
-                self._docker().remove_all(self._home, pool)
-                recover(str(self._store / RunKeys(pool).root))
+                self._sweep_containers(pool)
             self._crew = self._request = self._berths = None
             self._tasks.clear()
             self._waiting.clear()
@@ -504,14 +508,23 @@ class LocalCompute:
     def owned(self) -> Iterator[Owned]:
         for process in processes.marked(self._home.path):
             yield Owned("process", process.name, process.run, None, process.program)
-        if nearby():
-            yield from self._docker().owned(self._home)
+        berths = left_berths(self._home.store, "*")
+        if berths or nearby():
+            try:
+                yield from self._docker().owned(self._home)
+            except (MachineError, InvalidRequest):
+                if berths:  # else there never was a container
+                    raise
+        for place in berths:
+            yield Owned("working folder", str(place), place.parent.name, None, "of containers")
 
     def reclaim(self, owned: Owned) -> None:
         if owned.kind == "process" and not processes.end(self._home.path, owned.name):
             raise MachineError(f"The process {owned.name.partition('.')[0]} cannot be killed.")
         if owned.kind == "container":
             self._docker().remove(owned.name)
+        if owned.kind == "working folder":
+            recover(str(Path(owned.name).parent))
 
 
 def _read_result(folder: Path) -> Mapping[str, Any] | None:

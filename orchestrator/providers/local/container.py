@@ -37,12 +37,17 @@ def home_label(home: Home) -> str:
     return hashlib.sha256(os.fsencode(home.path.resolve())).hexdigest()[:16]
 
 
-def berth(home: Home, run: str, slot: int) -> Path:
+def berth(store: Path, run: str, slot: int) -> Path:
     """The folder that a slot shares with its containers.
 
     A trial's folder is moved here while the trial runs, so that a container that outlives the trial sees no other.
     """
-    return home.store / RunKeys(run).root / f"berth-{slot}"
+    return store / RunKeys(run).root / f"berth-{slot}"
+
+
+def left_berths(store: Path, run: str) -> list[Path]:
+    """Those that there are, of one run or (``*``) of all."""
+    return sorted(store.glob(f"{RunKeys(run).root}/berth-*"))
 
 
 def input_places(job: JSON) -> list[tuple[str, str]]:
@@ -74,6 +79,7 @@ def has_stored_inputs(job: JSON) -> bool:
 def container_body(
     request: PoolRequest,
     home: Home,
+    store: Path,
     slot: int,
     *,
     image: str,
@@ -84,19 +90,20 @@ def container_body(
 ) -> dict[str, Any]:
     """The call's body for a container of this slot.
 
-    ``user`` is ``UID:GID``; ``runner`` is the file; ``devices`` are indices or UUIDs of NVIDIA GPUs.
+    ``store`` is the root of the object store; ``user`` is ``UID:GID``; ``runner`` is the file; ``devices`` are indices
+    or UUIDs of NVIDIA GPUs.
     """
     need, job = request.machine, request.job
     mounts = [
-        _mount(berth(home, request.name, slot), SLOT, writable=True),
+        _mount(berth(store, request.name, slot), SLOT, writable=True),
         _mount(Path(__file__).with_name("inside.py"), f"{ROOT}/inside.py"),
         _mount(runner, f"{ROOT}/runner.py"),
     ]
     if job.get("code"):
         key = bundle_key(job["code"]["digest"])
-        mounts.append(_mount(home.store / key, f"{STORE}/{key}"))
+        mounts.append(_mount(store / key, f"{STORE}/{key}"))
     if has_stored_inputs(job):
-        mounts.append(_mount(home.store / BLOBS, f"{STORE}/{BLOBS}"))
+        mounts.append(_mount(store / BLOBS, f"{STORE}/{BLOBS}"))
     mounts += [_mount(Path(outside), inside) for outside, inside in input_places(job) if os.path.exists(outside)]
     host: dict[str, Any] = {
         # The engine's own dead-man switch: process 1 ends when its slot does, and nothing is kept of the container.

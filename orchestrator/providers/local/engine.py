@@ -222,9 +222,9 @@ class Engine:
 class Berths:
     """Brings the image in a thread, since a pull takes minutes.  Poll ``done``; ``error`` says what went wrong."""
 
-    def __init__(self, engine: Engine, home: Home, request: PoolRequest) -> None:
+    def __init__(self, engine: Engine, home: Home, store: Path, request: PoolRequest) -> None:
         self.error = ""
-        self._engine, self._home, self._request = engine, home, request
+        self._engine, self._home, self._store, self._request = engine, home, store, request
         self._image: Image | None = None
         self._thread = threading.Thread(target=self._work, name="image", daemon=True)
         if engine.has(request.image or ""):
@@ -245,7 +245,7 @@ class Berths:
     def config(self, slots: tuple[Mapping[str, str], ...], life: str, runner: Path) -> dict[str, Any]:
         """What :class:`~orchestrator.providers.local.container_slot.ContainerSlot` starts from, once ``done``."""
         assert self._image is not None
-        request, home, image = self._request, self._home, self._image
+        request, home, store, image = self._request, self._home, self._store, self._image
         owner = "{}:{}".format(*image.owner)
         return {
             "host": self._engine.host,
@@ -253,11 +253,12 @@ class Berths:
             "pack": request.pack,
             "owner": image.owner,
             "inputs": [place for place in container.input_places(request.job) if os.path.exists(place[0])],
-            "berths": [str(container.berth(home, request.name, number)) for number in range(len(slots))],
+            "berths": [str(container.berth(store, request.name, number)) for number in range(len(slots))],
             "bodies": [
                 container.container_body(
                     request,
                     home,
+                    store,
                     number,
                     image=image.reference,
                     user=owner,

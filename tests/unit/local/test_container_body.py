@@ -19,7 +19,7 @@ GIB = 2**30
 
 def body(home: Home, request: PoolRequest, **changed: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"image": "i@sha256:1", "user": "1000:1000", "life": "l", "runner": Path("/r/runner.py")}
-    return container_body(request, home, 3, **{**known, **changed})
+    return container_body(request, home, home.store, 3, **{**known, **changed})
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_only_the_slot_s_own_folder_can_be_written(home: Home, request_: PoolReq
     }
     found = mounts(body(home, replace(request_, job=document)))
     bundle = f"bundles/{'d' * 64}.tar"
-    assert found.pop("/orchestrate/slot") == (str(berth(home, "run-1", 3)), False)
+    assert found.pop("/orchestrate/slot") == (str(berth(home.store, "run-1", 3)), False)
     assert {target: source for target, (source, read_only) in found.items() if read_only} == {
         "/orchestrate/inside.py": str(Path(container_body.__code__.co_filename).with_name("inside.py")),
         "/orchestrate/runner.py": "/r/runner.py",

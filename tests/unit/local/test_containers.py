@@ -197,7 +197,10 @@ def test_no_container_outlives_its_driver_and_its_trial_s_folder_is_put_back(
     (one,) = [thing for thing in look.owned() if thing.run == "run-2"]
     assert (one.kind, one.lease_until) == ("container", 4e9)
     look.reclaim(one)
-    assert [thing.run for thing in look.owned()] == ["run-1"]
+    left = list(look.owned())
+    assert {(thing.kind, thing.run) for thing in left} == {("container", "run-1"), ("working folder", "run-1")}
+    look.reclaim(left[-1])
+    assert not kept.is_symlink()
     look.close()
     pool = docked(Pool(home), "echo again")
     assert containers() == []

@@ -22,10 +22,10 @@ from orchestrator.results.export import to_json
 @click.option("--json", "as_json", is_flag=True, help="Print the variables as one JSON object.")
 @pass_app
 def command(app: App, provider: str, folder: Path | None, as_json: bool) -> int:
-    """Emulate PROVIDER (azure) on this machine until Ctrl-C, and print the variables that lead other commands to it.
+    """Emulate PROVIDER (azure, aws) on this machine until Ctrl-C, and print the variables that lead others to it.
 
     The variables are lines for a shell: run `orchestrate emulate azure`, paste them in another terminal, and work
-    there as with the cloud.  Tasks run as processes of this machine.
+    there as with the cloud.  Tasks run as processes of this machine, those of aws as containers.
     """
     with emulated(provider, folder or folder_of(app.home.path, provider)) as variables:
         if as_json:
@@ -52,7 +52,7 @@ def stand_in(app: App, providers: Set[str], detach: bool) -> None:
     """Emulate the clouds among these providers for as long as the present command takes."""
     clouds = sorted(set(providers) - {"local"})
     if not clouds:
-        raise UsageError("--emulate needs a cloud to stand in for.", remedy="Add --provider azure.")
+        raise UsageError("--emulate needs a cloud to stand in for.", remedy="Add --provider azure or --provider aws.")
     if detach:
         raise UsageError("--emulate and --detach do not go together: the emulator ends with this command.")
     context = click.get_current_context()

@@ -7,6 +7,7 @@ of Debian by ``debootstrap``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -125,6 +126,12 @@ def connect(host: str) -> Any:
     import docker
 
     return docker.DockerClient(base_url=host, version="1.41")
+
+
+def answers(host: str) -> bool:
+    """Whether there is an engine at this address."""
+    with contextlib.closing(connect(host)) as client:
+        return _answers(client)
 
 
 def _answers(client: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -99,23 +100,45 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _engine(folder: Path) -> Iterator[str]:
+    """An engine of our own, or the one that a client which was killed left in this folder; its address."""
+    from orchestrator.emulators import docker_engine
+
+    own = docker_engine.DockerEngine(folder)
+    if docker_engine.answers(own.host):
+        yield own.host
+        return
+    try:
+        own.__enter__()
+    except MachineError as error:
+        raise MachineError(
+            f"AWS cannot be emulated here: its tasks are containers, and no engine for them answers. {error.message}",
+            remedy=f"{error.remedy} Or set DOCKER_HOST to one that answers.",
+        ) from error
+    try:
+        yield own.host
+    finally:
+        own.stop()
+
+
+@contextlib.contextmanager
 def _aws(folder: Path | None) -> Iterator[Mapping[str, str]]:
-    """Nothing is kept in ``folder``: moto has all of it in memory."""
+    """moto has all of it in memory; ``folder`` is for the images of an engine that is started where none answers."""
     from orchestrator.emulators import docker_engine
     from orchestrator.emulators.aws import emulated_aws
     from orchestrator.emulators.childserver import ServerFailed
 
-    engine = docker_engine.answering()
-    if engine is None:
-        raise MachineError(
-            "AWS cannot be emulated here: its tasks are containers, and no Docker engine answers.",
-            remedy="Install and start one (apt-get install docker.io), or set DOCKER_HOST.",
-        )
-    try:
-        with emulated_aws(docker_host=engine) as variables:
-            yield variables
-    except ServerFailed as error:
-        raise MachineError(f"AWS cannot be emulated here: {error}.") from error
+    with contextlib.ExitStack() as started:
+        engine = docker_engine.answering()
+        if engine is None:
+            where = folder or Path(started.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            started.enter_context(_alone(where))
+            engine = started.enter_context(_engine(where / "docker"))
+        try:
+            variables = started.enter_context(emulated_aws(docker_host=engine))
+        except ServerFailed as error:
+            raise MachineError(f"AWS cannot be emulated here: {error}.") from error
+        yield {**variables, "DOCKER_HOST": engine}
 
 
 _STARTERS: dict[str, Callable[[Path | None], AbstractContextManager[Mapping[str, str]]]] = {

@@ -16,7 +16,9 @@ from azure.storage.blob import BlobServiceClient
 
 from orchestrator.emulators.azurite import Azurite, find_azurite
 from orchestrator.emulators.childserver import ChildServer, ServerFailed
+from orchestrator.emulators.emulated import emulated
 from orchestrator.emulators.moto import MotoServer
+from orchestrator.errors import MachineError
 
 from .conftest import wait_for
 
@@ -156,3 +158,12 @@ def test_a_users_tests_get_the_emulators_by_naming_them(pytester: pytest.Pyteste
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=2)
+
+
+def test_aws_without_an_engine_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setattr("shutil.which", lambda program, path=None: None)
+    with pytest.raises(MachineError) as caught, emulated("aws", tmp_path):
+        pass
+    assert "apt-get install docker.io" in caught.value.remedy
+    assert "DOCKER_HOST" in caught.value.remedy

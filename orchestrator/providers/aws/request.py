@@ -69,7 +69,7 @@ def secret_name(run: str, variable: str) -> str:
 class Sizing:
     """What machines a request comes to.  ``price`` is US$ an hour of one, None where nobody knows.
 
-    ``instances`` are types or families that Batch may choose from.  ``memory`` (MiB) and ``cpus`` are those of one task.
+    ``instances`` are types or families that Batch may choose from.  ``memory`` (MiB), ``cpus``: of one task.
     """
 
     instances: tuple[str, ...]

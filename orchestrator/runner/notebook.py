@@ -25,11 +25,13 @@ def main(source: str, target: str) -> None:
         parameters = json.load(file)
     try:
         with open(source) as file:
-            wanted = json.load(file).get("metadata", {}).get("kernelspec", {})
+            about = json.load(file).get("metadata", {})
+            wanted = about.get("kernelspec", {})
+            language = wanted.get("language") or about.get("language_info", {}).get("name") or "python"
     except (OSError, ValueError, AttributeError) as error:
         sys.exit(f"{source} is no notebook that can be read: {error}")
     kernel = wanted.get("name", "python3")
-    if wanted.get("language", "python") == "python":
+    if language == "python":
         # Notebooks keep the name of their author's kernel; what is meant is the trial's own Python.
         kernel = "python3"
     elif kernel not in specs.find_kernel_specs():
@@ -40,6 +42,7 @@ def main(source: str, target: str) -> None:
             target,
             parameters,
             kernel_name=kernel,
+            language=language,
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,

@@ -12,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.images.recipes import named, recipes
 
 FOLDER = Path(__file__).parents[2] / "containers"
-FRAMEWORKS = ["chainer", "cntk", "jax", "mxnet", "pytorch", "scikit-learn", "spark", "tensorflow"]
+FRAMEWORKS = ["chainer", "cntk", "jax", "mxnet", "notebook", "pytorch", "scikit-learn", "spark", "tensorflow"]
 
 
 def test_there_is_a_recipe_for_each_framework_with_a_readme_and_a_smoke_command() -> None:

@@ -32,7 +32,7 @@ def cell(source: str, *tags: str) -> dict:
 def test_what_cells_print_is_the_trials_and_a_cell_that_fails_is_named_and_kept(shell: Shell) -> None:
     pytest.importorskip("papermill")
     cells = [cell("divisor = 1", "parameters"), cell("print('dividing')"), cell("print(f'score={1 / divisor}')")]
-    kernel = {"name": "of-its-author", "display_name": "x", "language": "python"}
+    kernel = {"name": "of-its-author", "display_name": "names no language, as some editors do"}
     (shell.folder / "code").mkdir()
     (shell.folder / "code" / "cells.ipynb").write_text(
         json.dumps({"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})

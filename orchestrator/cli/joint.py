@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.cli.ending import TOP, read, show_table
+from orchestrator.cli.ending import TOP, read, rows_of, show_table
 from orchestrator.cli.terminal import bold, dim, say, show
 from orchestrator.results.leaderboard import Trial, comparable
 from orchestrator.results.read import Overview
@@ -21,7 +21,7 @@ def show_joint(home: Home, runs: Sequence[str]) -> None:
         for seen, ranked in found:
             if (seen.metric, seen.maximize) != (metric, maximize):
                 continue
-            for trial in ranked:
+            for trial in rows_of(seen, ranked):
                 value = comparable(trial, metric)
                 if value is not None:
                     entries.append((-value if maximize else value, seen.name, trial))

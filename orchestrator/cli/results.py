@@ -71,11 +71,13 @@ def command(
     """
     found = list(dict.fromkeys(find(app.home, run) for run in runs))
     into = target(wanted, as_csv, as_json, file)
+    wish = Selection(columns, condition, by, each, everything)
     if study is not None:
+        if into.format != "table" or front or wish != Selection():
+            raise click.UsageError("--optuna writes whole runs and goes with no other option.")
         from orchestrator.cli.optuna_study import export
 
         return export(app, found, study)
-    wish = Selection(columns, condition, by, each, everything)
     if len(found) > 1:
         from orchestrator.cli.comparison import compare
 

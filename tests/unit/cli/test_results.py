@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def test_a_filter_that_keeps_nothing_says_so(run: HandMade, orchestrate: Orchest
         (("--to", "results.txt"), ".parquet"),
         (("--to", "results.csv", "--json"), ""),
         (("--csv", "--format", "jsonl"), "different"),
+        (("--optuna", "study.db", "--where", "acc > 0.5"), "whole runs"),
         (("--to", "/no/such/folder/results.csv"), "cannot be written"),
     ],
 )
@@ -267,3 +269,13 @@ def test_of_several_goals_the_front_is_shown(make_run: Make, orchestrate: Orches
 
 def test_one_goal_has_no_front(run: HandMade, orchestrate: Orchestrate) -> None:
     assert "search.goals" in orchestrate("results", run.run, "--front").err
+
+
+def test_parquet_without_its_package_says_what_to_install(
+    run: HandMade, orchestrate: Orchestrate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "orchestrator.results.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = orchestrate("results", run.run, "--to", str(tmp_path / "found.parquet"))
+    assert (answer.code, "pip install 'orchestrator[parquet]'" in answer.err) == (2, True)
+    assert not (tmp_path / "found.parquet").exists()

@@ -180,8 +180,9 @@ class Driver:
         if self._metric is not None:
             for value in self._record.reported(self._metric) if self._stopper is not None else ():
                 given_up += self._judged(value.trial, value.step, value.value, value.at)
-        # In the order in which it happened: a search that learns asks what it asks because of what it knew then.
-        asks = self._record.asks()
+        # In the order in which it happened: a search that learns asks what it asks because of what it knew then.  Any
+        # other needs not be told.
+        asks = self._record.asks() if self._search.adaptive else iter(())
         ask = next(asks, None)
         for ended, told in enumerate(self._record.told(self._metric)):
             while ask is not None and ask[2] <= ended:

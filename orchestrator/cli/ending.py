@@ -96,7 +96,7 @@ def show_best(seen: Overview, best: Trial) -> None:
     value, first = number(best.metrics[seen.metric]), best
     if isinstance(best, Point):
         first = best_of(best, seen.metric, maximize=seen.maximize)
-        spread = f" ± {number(best.deviations[seen.metric])}" if seen.metric in best.deviations else ""
+        spread = f" ± {best.deviations[seen.metric]:.2g}" if seen.metric in best.deviations else ""
         show(f"{bold('best')}  point {best.trial}, {seen.metric} {value}{spread} over {count(best.n, 'trial')}")
         show(f"  trial {first.trial} is its best, {seen.metric} {number(first.metrics[seen.metric])}")
     else:

@@ -83,7 +83,8 @@ def _spec(facts: dict[str, Any], row: TrialRow) -> dict[str, Any]:
         search |= {"metric": facts["metric"], "goal": facts["goal"]}
     parameters = {name: {"choice": [value]} for name, value in row.params.items()}
     kept = {key: value for key, value in old.items() if key != "matrix"}
-    return {**kept, "parameters": parameters, "search": search}
+    limits = {**old.get("limits", {}), "parallel": 1}
+    return {**kept, "parameters": parameters, "search": search, "limits": limits}
 
 
 def _changed_inputs(run: str, manifest: dict[str, Any], base: Path) -> list[str]:

@@ -169,7 +169,7 @@ def test_repeated_points_are_ranked_by_their_mean_and_each_shows_single_trials(
     header, first, second = shown.out.splitlines()[:3]
     assert header.split() == ["point", "acc", "±", "n", "time", "lr"]
     assert (first.split()[:4], second.split()[:4]) == (["1", "0.625", "0.18", "2"], ["0", "0.500", "0.71", "2"])
-    assert "point 1, acc 0.625 ± 0.17678 over 2 trials" in shown.out
+    assert "point 1, acc 0.625 ± 0.18 over 2 trials" in shown.out
     assert "trials/000002/1/stdout.txt" in shown.out
     records = [json.loads(line) for line in orchestrate("results", made.run, "--json").out.splitlines()]
     assert [(one["point"], one["trials"], one["n"]) for one in records] == [(1, [2, 3], 2), (0, [0, 1], 2)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -168,3 +169,22 @@ def test_the_documents_of_one_sweep_vote_in_the_next(shell: Shell) -> None:
     shell.end(shell.start("resume", run))
     (voted,) = shell.trials(run)
     assert voted["metrics"]["val_accuracy"] >= max(trial["metrics"]["val_accuracy"] for trial in trials) - 1e-9
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = [line.split("==") for line in path.read_text().splitlines() if "==" in line and not line.startswith("#")]
+    return {name.removesuffix("-cpu"): version for name, version in lines}
+
+
+@pytest.mark.parametrize("name", sorted({case.template for case in CASES}))
+def test_the_image_of_a_sweep_has_what_its_program_needs(name: str) -> None:
+    for one in load_spec(TEMPLATES / f"{name}.yaml").specs:
+        work = one.workload
+        image = str(work.image).removeprefix("orchestrator/").partition(":")[0]
+        program = (work.notebook or re.findall(r"python -m (\w+)", str(work.command))[0]).split("/")[0]
+        usual = "requirements/tensorflow.txt" if program == "digits" else "requirements.txt"
+        needed = TEMPLATES / (work.requirements or f"../workloads/{program}/{usual}")
+        there = pins(TEMPLATES.parent / "containers" / image / "requirements-cpu.txt")
+        assert pins(needed).items() <= there.items(), (
+            f"{one.name}: {image} lacks {pins(needed).items() - there.items()}"
+        )

@@ -1638,75 +1638,35 @@ def unpack_bundle(path: str, work: str) -> None:
                 os.close(fd)
 
 
-class AzureTransport(Transport):
-    """Azure's blobs, by signed URLs that are each for one blob and one purpose: no credential is ever here.
+class HttpTransport(Transport):
+    """What the object stores that are reached by HTTP have in common; a subclass says how one call is made."""
 
-    ``root`` is the URL below which the keys are.  The working directory holds ``grants.json``, with the signatures of
-    what all tasks of the run may do; ``ORCHESTRATE_GRANTS`` has those of this attempt.  On a node of Azure Batch what
-    several tasks need (code, inputs) is fetched once and kept in the folder that the node's tasks share.
-    """
-
-    VERSION = "2022-11-02"
-    # Bytes of one block of a large blob, and from where on a blob is sent in blocks.
-    BLOCK, WHOLE = 64 << 20, 128 << 20
     # Seconds that one call may take, while the program runs and otherwise; that a call which must succeed is repeated;
     # and the longest pause in between.
-    HURRIED, TIMEOUT, PATIENCE, PAUSE = 10.0, 30.0, 600.0, 20.0
-    # After so many additions to a log they become rarer: a blob takes 50,000 (limit of append blobs).
-    FREQUENT, RARER = 10000, 10
+    HURRIED, TIMEOUT, PATIENCE, PAUSE = 10.0, 60.0, 600.0, 20.0
 
-    def __init__(self, root: str) -> None:
-        Transport.__init__(self, root.rstrip("/"))
-        with open("grants.json", "rb") as file:
-            shared = json.loads(file.read().decode("utf-8"))
-        # Taken out of the environment, so that the user's program does not inherit it.
-        own = json.loads(os.environ.pop("ORCHESTRATE_GRANTS"))
-        # Full tokens by key; what all of a document's tokens end with is in it once.
-        self._tokens = {key: token + shared["tail"] for key, token in shared["keys"].items()}  # type: Dict[str, str]
-        self._tokens.update({own["root"] + "/" + name: token + own["tail"] for name, token in own["own"].items()})
-        if "checkpoint" in own:
-            self._tokens[own["root"].rpartition("/")[0] + "/checkpoint"] = own["checkpoint"] + own["tail"]
-        if "first" in own:  # the checkpoint of another trial, to start from
-            self._tokens[own["first"]["key"]] = own["first"]["token"] + own["tail"]
-        self._outputs = own.get("outputs")
-        self._poll = float(shared["poll"])
-        self._stop, self._stop_tag, self._stop_at = shared["stop"], "", 0.0
-        self._stopped = set()  # type: Set[str]
-        self._feed, self._feed_part, self._feed_at, self._feed_pause = shared["feed"], 0, 0.0, self._poll
-        self._unfed = []  # type: List[str]
-        self._grown = {}  # type: Dict[str, Tuple[float, int]]  # key -> not before, additions so far
-        self._unsure = {}  # type: Dict[str, int]  # key -> bytes of an addition whose answer was lost
-        self._full = set()  # type: Set[str]
+    def __init__(self, root: str, cache: str) -> None:
+        """``cache`` is a folder for what several tasks of this machine read."""
+        Transport.__init__(self, root)
+        self._cache = cache
         self._kept = None  # type: Any
-        node = os.environ.get("AZ_BATCH_NODE_SHARED_DIR")
-        self._cache = os.path.join(node, "orchestrate") if node else os.path.abspath("cache")
-        self._gpus = []  # type: List[int]  # locks that last as long as this process
-        if os.environ.get("ORCHESTRATE_GPUS"):
-            os.environ["CUDA_VISIBLE_DEVICES"] = self._claim_gpus(os.environ.pop("ORCHESTRATE_GPUS"))
 
-    # -------------------------------------------------------------------------------------------------- calls
+    def _call(
+        self, method: str, key: "Any", data: "Any" = None, headers: "Any" = None, query: "Any" = None
+    ) -> "Tuple[int, Any, bytes]":
+        """One call, as :meth:`_answered` gives it back."""
+        raise NotImplementedError
 
-    def _url(self, key: str) -> str:
-        from urllib.parse import quote
+    def _open(self, key: str) -> "Any":
+        """An open answer whose body is the object."""
+        raise NotImplementedError
 
-        token = self._tokens.get(key)
-        if token is None and "/outputs/" in key:
-            token = self._outputs
-        if token is None:
-            raise Failure(INFRASTRUCTURE, "This task was given no access to '%s'." % key)
-        return "%s/%s?%s" % (self.root, quote(key), token)
-
-    def _call(self, method: str, url: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
-        """One call.  Returns status, headers and body of every answer below 500; OSError for all else."""
+    def _answered(self, request: "Any") -> "Tuple[int, Any, bytes]":
+        """Status, headers and body of every answer that need not be asked for again; OSError for all else."""
         import http.client
         import urllib.error
         import urllib.request
 
-        known = {"x-ms-version": self.VERSION}
-        if data is not None:
-            known["Content-Type"] = "application/octet-stream"
-        known.update(headers or {})
-        request = urllib.request.Request(url, data=data, headers=known, method=method)
         try:
             try:
                 answer = urllib.request.urlopen(request, timeout=self.HURRIED if self.hurried else self.TIMEOUT)
@@ -1722,334 +1682,14 @@ class AzureTransport(Transport):
         except http.client.HTTPException as error:
             raise OSError("the store's answer was cut off: %r" % error)
 
-    def _surely(self, method: str, url: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
+    def _surely(
+        self, method: str, key: str, data: "Any" = None, headers: "Any" = None, query: "Any" = None
+    ) -> "Tuple[int, Any, bytes]":
         """A call that is repeated until it is answered."""
         deadline, pause = time.monotonic() + self.PATIENCE, 0.5
         while True:
             try:
-                return self._call(method, url, data, headers)
-            except OSError:
-                if self.hurried or time.monotonic() > deadline:
-                    raise
-            time.sleep(pause)
-            pause = min(2 * pause, self.PAUSE)
-
-    @staticmethod
-    def _refused(what: str, status: int, headers: "Any") -> OSError:
-        return OSError("%s: the store answered %d %s" % (what, status, headers.get("x-ms-error-code", "")))
-
-    # ------------------------------------------------------------------------------------------------ fetching
-
-    def begin(self, key: str) -> None:
-        status, headers, _ = self._surely("DELETE", self._url(key + "/result.json"))
-        if status not in (202, 404):
-            raise self._refused("the result of an earlier try could not be removed", status, headers)
-
-    def get(self, key: str) -> bytes:
-        status, headers, body = self._surely("GET", self._url(key))
-        if status != 200:
-            raise self._refused(key, status, headers)
-        return body
-
-    def _cached(self, name: str, key: str, sha256: str) -> str:
-        """The path of an object that is kept for the other tasks of this node, and is what its digest says."""
-        import fcntl
-
-        os.makedirs(self._cache, exist_ok=True)
-        path = os.path.join(self._cache, name)
-        lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for fresh in (False, True):
-                if fresh or not os.path.exists(path):
-                    self._fetch(self._url(key), path)
-                if digest_of(path) == sha256:
-                    return path
-        finally:
-            os.close(lock)
-        raise Failure(INFRASTRUCTURE, "The stored object '%s' is not what was stored." % key)
-
-    def _fetch(self, url: str, path: str) -> None:
-        """A whole object into a file."""
-        import shutil
-        import urllib.request
-
-        deadline, pause = time.monotonic() + self.PATIENCE, 0.5
-        while True:
-            try:
-                request = urllib.request.Request(url, headers={"x-ms-version": self.VERSION})
-                with urllib.request.urlopen(request, timeout=self.TIMEOUT) as answer, open(path + ".part", "wb") as out:
-                    shutil.copyfileobj(answer, out, 1 << 20)
-                    expected = answer.headers.get("Content-Length")
-                    if expected is not None and out.tell() != int(expected):
-                        raise OSError("the store's answer was cut off")
-                os.rename(path + ".part", path)
-                return
-            except OSError as error:
-                if getattr(error, "code", 500) in (403, 404) or time.monotonic() > deadline:
-                    raise OSError("%s: %s" % (url.partition("?")[0], error))
-            time.sleep(pause)
-            pause = min(2 * pause, self.PAUSE)
-
-    def bundle(self, digest: str, work: str) -> None:
-        unpack_bundle(self._cached(digest + ".tar", "bundles/%s.tar" % digest, digest), work)
-
-    def bring(self, source: str, target: str) -> None:
-        """Stored and mounted inputs are linked to the node's; they are to be read only.  Other URLs are fetched."""
-        if source.startswith(("https://", "http://")):
-            self._fetch(source, target)
-            return
-        if source.startswith("mount:"):
-            place = os.path.join(os.environ.get("AZ_BATCH_NODE_MOUNTS_DIR", "/"), *source[6:].split("/"))
-            if ".." in source.split("/") or not os.path.exists(place):
-                raise Failure(COMMAND, "The input '%s' is not in what is mounted." % source[6:])
-            os.symlink(place, target)
-            return
-        if source.split("/")[0] != "blobs":
-            raise Failure(COMMAND, "The input '%s' is neither a stored input nor a URL." % source)
-        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
-            sha256 = file["sha256"]
-            blob = self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
-            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if file["mode"] & 0o100:
-                copy_file(blob, place)
-                os.chmod(place, 0o755)
-            else:
-                os.symlink(blob, place)
-
-    def _claim_gpus(self, wanted: str) -> str:
-        """GPUs of this node that no other task has, for as long as we live; ``wanted`` is ``NEED/TOTAL``."""
-        import fcntl
-
-        need, total = float(wanted.split("/")[0]), int(wanted.split("/")[1])
-        shares = int(1 / need + 1e-9) if need < 1 else 1
-        os.makedirs(self._cache, exist_ok=True)
-        taken = []  # type: List[str]
-        for number in range(total):
-            for share in range(shares):
-                path = os.path.join(self._cache, "gpu-%d-%d.lock" % (number, share))
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    os.close(fd)
-                    continue
-                self._gpus.append(fd)
-                taken.append(str(number))
-                if len(taken) >= need:
-                    return ",".join(taken)
-                break
-        raise Failure(INFRASTRUCTURE, "The node has fewer free GPUs than this task was promised.")
-
-    # -------------------------------------------------------------------------------------------- checkpoint
-
-    def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
-        import io
-        import tarfile
-
-        os.makedirs(folder, exist_ok=True)
-        status, headers, body = self._surely("GET", self._url(key))
-        inherited = status == 404 and first is not None
-        if first is not None and status == 404:
-            status, headers, body = self._surely("GET", self._url(first))
-        if status == 200:
-            with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-                for member in archive.getmembers():
-                    parts = member.name.split("/")
-                    if (member.isreg() or member.isdir()) and not member.name.startswith("/") and ".." not in parts:
-                        archive.extract(member, folder)
-        elif status != 404:
-            raise self._refused(key, status, headers)
-        # What another trial left is not yet stored as this one's.
-        self._kept = None if inherited else self._state_of(folder)
-        return folder
-
-    @staticmethod
-    def _state_of(folder: str) -> "List[Tuple[str, int, int]]":
-        found = []
-        for root, _, names in os.walk(folder):
-            for name in names:
-                status = os.lstat(os.path.join(root, name))
-                found.append((os.path.join(root, name), status.st_size, status.st_mtime_ns))
-        return sorted(found)
-
-    def keep_checkpoint(self, key: str, folder: str) -> None:
-        """As it is, if it has changed; one that changes while it is read is left for the next time."""
-        import tarfile
-
-        try:
-            state = self._state_of(folder)
-            if state == self._kept:
-                return
-            path = folder + ".tar"
-            with tarfile.open(path, "w") as archive:
-                archive.add(folder, ".")
-            if self._state_of(folder) != state:
-                return
-        except FileNotFoundError:
-            return  # the program replaced a file meanwhile
-        self.put(key, path)
-        self._kept = state
-
-    # ------------------------------------------------------------------------------------------------ storing
-
-    def put(self, key: str, path: str) -> None:
-        import base64
-
-        size = os.path.getsize(path)
-        url = self._url(key)
-        with open(path, "rb") as file:
-            if size <= self.WHOLE:
-                answer = self._surely("PUT", url, file.read(), {"x-ms-blob-type": "BlockBlob"})
-            else:
-                names = []  # type: List[str]
-                data = file.read(self.BLOCK)
-                while data:
-                    name = base64.b64encode(b"%08d" % len(names)).decode()
-                    answer = self._surely("PUT", "%s&comp=block&blockid=%s" % (url, name), data)
-                    if answer[0] != 201:
-                        raise self._refused(key, answer[0], answer[1])
-                    names.append(name)
-                    data = file.read(self.BLOCK)
-                listed = "".join("<Latest>%s</Latest>" % name for name in names)
-                text = '<?xml version="1.0" encoding="utf-8"?><BlockList>%s</BlockList>' % listed
-                answer = self._surely("PUT", url + "&comp=blocklist", text.encode())
-        if answer[0] != 201:
-            raise self._refused(key, answer[0], answer[1])
-
-    def grow(self, key: str, path: str, offset: int, last: bool) -> int:
-        now = time.monotonic()
-        not_before, additions = self._grown.get(key, (0.0, -1))
-        if key in self._full:
-            size = os.path.getsize(path)
-            if last and offset < size:
-                self.put(key, path)
-            return size if last else offset
-        if now < not_before and not last:
-            return offset
-        pause = self._poll * (self.RARER if additions > self.FREQUENT else 1)
-        self._grown[key] = (now + pause, max(additions, 0))
-        url = self._url(key)
-        if additions < 0:
-            # Made anew: what an earlier try on another node has left is not this one's.
-            try:
-                status, headers, _ = self._surely("PUT", url, b"", {"x-ms-blob-type": "AppendBlob"})
-            except OSError:
-                self._grown[key] = (now + pause, -1)
-                raise
-            if status != 201:
-                raise self._refused(key, status, headers)
-        try:
-            with open(path, "rb") as file:
-                file.seek(offset)
-                data = file.read(READ_LIMIT)
-        except FileNotFoundError:
-            return offset
-        if not data:
-            return offset
-        return self._append(key, url, data, offset)
-
-    def _append(self, key: str, url: str, data: bytes, offset: int) -> int:
-        unsure = self._unsure.get(key, 0)
-        if unsure:
-            data = data[:unsure]
-        self._unsure[key] = len(data)
-        where = {"x-ms-blob-condition-appendpos": str(offset)}
-        status, headers, _ = self._surely("PUT", url + "&comp=appendblock", data, where)
-        code = headers.get("x-ms-error-code", "")
-        if status == 409 and code == "BlockCountExceedsLimit":
-            self._full.add(key)
-            return offset
-        # The condition fails where an addition had arrived and only its answer was lost.
-        if status != 201 and not (status == 412 and code == "AppendPositionConditionNotMet"):
-            raise self._refused(key, status, headers)
-        del self._unsure[key]
-        not_before, additions = self._grown[key]
-        self._grown[key] = (0.0 if len(data) == READ_LIMIT else not_before, additions + 1)
-        return offset + len(data)
-
-    def seen(self, name: str, values: "List[Value]", last: bool) -> None:
-        row = None  # type: Any
-        for metric, value, step, at in values:
-            if row is None or (row[1], row[2]) != (at, step) or metric in row[3]:
-                if row is not None:
-                    self._unfed.append(json.dumps(row))
-                row = [name, at, step, {}]
-            row[3][metric] = jsonable(value)
-        if row is not None:
-            self._unfed.append(json.dumps(row))
-        now = time.monotonic()
-        if not self._unfed or (now < self._feed_at and not last):
-            return
-        try:
-            self._add_to_feed()
-            self._feed_pause = self._poll
-        except (OSError, Failure):
-            # Too many tasks at once: less often, and not all at the same time.
-            self._feed_pause = min(2 * self._feed_pause * (0.75 + 0.5 * (hash(name) % 100) / 100), 60.0)
-        self._feed_at = now + self._feed_pause
-
-    def _add_to_feed(self) -> None:
-        data = ("\n".join(self._unfed[:1000]) + "\n").encode("utf-8")
-        made = False
-        while "%s%02d.jsonl" % (self._feed, self._feed_part) in self._tokens:
-            url = self._url("%s%02d.jsonl" % (self._feed, self._feed_part))
-            status, headers, _ = self._call("PUT", url + "&comp=appendblock", data)
-            if status == 201:
-                break
-            if status == 404 and not made:
-                made = True
-                self._call("PUT", url, b"", {"x-ms-blob-type": "AppendBlob", "If-None-Match": "*"})
-            elif status == 409 and headers.get("x-ms-error-code") == "BlockCountExceedsLimit":
-                self._feed_part, made = self._feed_part + 1, False
-            else:
-                raise self._refused("the feed", status, headers)
-        del self._unfed[:1000]
-
-    def stopping(self, name: str) -> bool:
-        now = time.monotonic()
-        if now < self._stop_at:
-            return name in self._stopped
-        self._stop_at = now + self._poll
-        try:
-            known = {"If-None-Match": self._stop_tag} if self._stop_tag else {}
-            status, headers, body = self._call("GET", self._url(self._stop), None, known)
-        except OSError:
-            return False
-        if status == 200:
-            self._stop_tag = headers.get("ETag", "")
-            self._stopped = set(json.loads(body.decode("utf-8")))
-        return name in self._stopped
-
-
-class HttpTransport(Transport):
-    """What the object stores that are reached by HTTP have in common; a subclass says how one call is made."""
-
-    # Seconds that one call may take, while the program runs and otherwise; that a call which must succeed is repeated;
-    # and the longest pause in between.
-    HURRIED, TIMEOUT, PATIENCE, PAUSE = 10.0, 60.0, 600.0, 20.0
-
-    def __init__(self, root: str, cache: str) -> None:
-        """``cache`` is a folder for what several tasks of this machine read."""
-        Transport.__init__(self, root)
-        self._cache = cache
-        self._kept = None  # type: Any
-
-    def _call(self, method: str, key: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
-        """Status, headers and body of every answer that need not be asked for again; OSError for all else."""
-        raise NotImplementedError
-
-    def _open(self, key: str) -> "Any":
-        """An open answer whose body is the object."""
-        raise NotImplementedError
-
-    def _surely(self, method: str, key: str, data: "Any" = None, headers: "Any" = None) -> "Tuple[int, Any, bytes]":
-        """A call that is repeated until it is answered."""
-        deadline, pause = time.monotonic() + self.PATIENCE, 0.5
-        while True:
-            try:
-                return self._call(method, key, data, headers)
+                return self._call(method, key, data, headers, query)
             except OSError:
                 if self.hurried or time.monotonic() > deadline:
                     raise
@@ -2179,6 +1819,249 @@ class HttpTransport(Transport):
         self._kept = state
 
 
+class AzureTransport(HttpTransport):
+    """Azure's blobs, by signed URLs that are each for one blob and one purpose: no credential is ever here.
+
+    ``root`` is the URL below which the keys are.  The working directory holds ``grants.json``, with the signatures of
+    what all tasks of the run may do; ``ORCHESTRATE_GRANTS`` has those of this attempt.  On a node of Azure Batch what
+    several tasks need (code, inputs) is fetched once and kept in the folder that the node's tasks share.
+    """
+
+    VERSION = "2022-11-02"
+    # Bytes of one block of a large blob, and from where on a blob is sent in blocks.
+    BLOCK, WHOLE = 64 << 20, 128 << 20
+    # After so many additions to a log they become rarer: a blob takes 50,000 (limit of append blobs).
+    FREQUENT, RARER = 10000, 10
+
+    def __init__(self, root: str) -> None:
+        node = os.environ.get("AZ_BATCH_NODE_SHARED_DIR")
+        HttpTransport.__init__(
+            self, root.rstrip("/"), os.path.join(node, "orchestrate") if node else os.path.abspath("cache")
+        )
+        with open("grants.json", "rb") as file:
+            shared = json.loads(file.read().decode("utf-8"))
+        # Taken out of the environment, so that the user's program does not inherit it.
+        own = json.loads(os.environ.pop("ORCHESTRATE_GRANTS"))
+        # Full tokens by key; what all of a document's tokens end with is in it once.
+        self._tokens = {key: token + shared["tail"] for key, token in shared["keys"].items()}  # type: Dict[str, str]
+        self._tokens.update({own["root"] + "/" + name: token + own["tail"] for name, token in own["own"].items()})
+        if "checkpoint" in own:
+            self._tokens[own["root"].rpartition("/")[0] + "/checkpoint"] = own["checkpoint"] + own["tail"]
+        if "first" in own:  # the checkpoint of another trial, to start from
+            self._tokens[own["first"]["key"]] = own["first"]["token"] + own["tail"]
+        self._outputs = own.get("outputs")
+        self._poll = float(shared["poll"])
+        self._stop, self._stop_tag, self._stop_at = shared["stop"], "", 0.0
+        self._stopped = set()  # type: Set[str]
+        self._feed, self._feed_part, self._feed_at, self._feed_pause = shared["feed"], 0, 0.0, self._poll
+        self._unfed = []  # type: List[str]
+        self._grown = {}  # type: Dict[str, Tuple[float, int]]  # key -> not before, additions so far
+        self._unsure = {}  # type: Dict[str, int]  # key -> bytes of an addition whose answer was lost
+        self._full = set()  # type: Set[str]
+        self._gpus = []  # type: List[int]  # locks that last as long as this process
+        if os.environ.get("ORCHESTRATE_GPUS"):
+            os.environ["CUDA_VISIBLE_DEVICES"] = self._claim_gpus(os.environ.pop("ORCHESTRATE_GPUS"))
+
+    # -------------------------------------------------------------------------------------------------- calls
+
+    def _url(self, key: str) -> str:
+        from urllib.parse import quote
+
+        token = self._tokens.get(key)
+        if token is None and "/outputs/" in key:
+            token = self._outputs
+        if token is None:
+            raise Failure(INFRASTRUCTURE, "This task was given no access to '%s'." % key)
+        return "%s/%s?%s" % (self.root, quote(key), token)
+
+    def _request(self, method: str, key: str, data: "Any", headers: "Any", query: "Any") -> "Any":
+        import urllib.request
+
+        known = {"x-ms-version": self.VERSION}
+        if data is not None:
+            known["Content-Type"] = "application/octet-stream"
+        known.update(headers or {})
+        return urllib.request.Request(self._url(key) + (query or ""), data=data, headers=known, method=method)
+
+    def _call(
+        self, method: str, key: str, data: "Any" = None, headers: "Any" = None, query: "Any" = None
+    ) -> "Tuple[int, Any, bytes]":
+        return self._answered(self._request(method, key, data, headers, query))
+
+    def _open(self, key: str) -> "Any":
+        import urllib.request
+
+        return urllib.request.urlopen(self._request("GET", key, None, None, None), timeout=self.TIMEOUT)
+
+    # ------------------------------------------------------------------------------------------------ fetching
+
+    def begin(self, key: str) -> None:
+        status, _, body = self._surely("DELETE", key + "/result.json")
+        if status not in (202, 404):
+            raise self._refused("the result of an earlier try could not be removed", status, body)
+
+    def bring(self, source: str, target: str) -> None:
+        """Also what is mounted on the node is linked."""
+        if not source.startswith("mount:"):
+            HttpTransport.bring(self, source, target)
+            return
+        place = os.path.join(os.environ.get("AZ_BATCH_NODE_MOUNTS_DIR", "/"), *source[6:].split("/"))
+        if ".." in source.split("/") or not os.path.exists(place):
+            raise Failure(COMMAND, "The input '%s' is not in what is mounted." % source[6:])
+        os.symlink(place, target)
+
+    def _claim_gpus(self, wanted: str) -> str:
+        """GPUs of this node that no other task has, for as long as we live; ``wanted`` is ``NEED/TOTAL``."""
+        import fcntl
+
+        need, total = float(wanted.split("/")[0]), int(wanted.split("/")[1])
+        shares = int(1 / need + 1e-9) if need < 1 else 1
+        os.makedirs(self._cache, exist_ok=True)
+        taken = []  # type: List[str]
+        for number in range(total):
+            for share in range(shares):
+                path = os.path.join(self._cache, "gpu-%d-%d.lock" % (number, share))
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(fd)
+                    continue
+                self._gpus.append(fd)
+                taken.append(str(number))
+                if len(taken) >= need:
+                    return ",".join(taken)
+                break
+        raise Failure(INFRASTRUCTURE, "The node has fewer free GPUs than this task was promised.")
+
+    # ------------------------------------------------------------------------------------------------ storing
+
+    def put(self, key: str, path: str) -> None:
+        import base64
+
+        with open(path, "rb") as file:
+            if os.path.getsize(path) <= self.WHOLE:
+                answer = self._surely("PUT", key, file.read(), {"x-ms-blob-type": "BlockBlob"})
+            else:
+                names = []  # type: List[str]
+                data = file.read(self.BLOCK)
+                while data:
+                    name = base64.b64encode(b"%08d" % len(names)).decode()
+                    answer = self._surely("PUT", key, data, None, "&comp=block&blockid=" + name)
+                    if answer[0] != 201:
+                        raise self._refused(key, answer[0], answer[2])
+                    names.append(name)
+                    data = file.read(self.BLOCK)
+                listed = "".join("<Latest>%s</Latest>" % name for name in names)
+                text = '<?xml version="1.0" encoding="utf-8"?><BlockList>%s</BlockList>' % listed
+                answer = self._surely("PUT", key, text.encode(), None, "&comp=blocklist")
+        if answer[0] != 201:
+            raise self._refused(key, answer[0], answer[2])
+
+    def grow(self, key: str, path: str, offset: int, last: bool) -> int:
+        now = time.monotonic()
+        not_before, additions = self._grown.get(key, (0.0, -1))
+        if key in self._full:
+            size = os.path.getsize(path)
+            if last and offset < size:
+                self.put(key, path)
+            return size if last else offset
+        if now < not_before and not last:
+            return offset
+        pause = self._poll * (self.RARER if additions > self.FREQUENT else 1)
+        self._grown[key] = (now + pause, max(additions, 0))
+        if additions < 0:
+            # Made anew: what an earlier try on another node has left is not this one's.
+            try:
+                status, _, body = self._surely("PUT", key, b"", {"x-ms-blob-type": "AppendBlob"})
+            except OSError:
+                self._grown[key] = (now + pause, -1)
+                raise
+            if status != 201:
+                raise self._refused(key, status, body)
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                data = file.read(READ_LIMIT)
+        except FileNotFoundError:
+            return offset
+        if not data:
+            return offset
+        return self._append(key, data, offset)
+
+    def _append(self, key: str, data: bytes, offset: int) -> int:
+        unsure = self._unsure.get(key, 0)
+        if unsure:
+            data = data[:unsure]
+        self._unsure[key] = len(data)
+        where = {"x-ms-blob-condition-appendpos": str(offset)}
+        status, headers, body = self._surely("PUT", key, data, where, "&comp=appendblock")
+        code = headers.get("x-ms-error-code", "")
+        if status == 409 and code == "BlockCountExceedsLimit":
+            self._full.add(key)
+            return offset
+        # The condition fails where an addition had arrived and only its answer was lost.
+        if status != 201 and not (status == 412 and code == "AppendPositionConditionNotMet"):
+            raise self._refused(key, status, body)
+        del self._unsure[key]
+        not_before, additions = self._grown[key]
+        self._grown[key] = (0.0 if len(data) == READ_LIMIT else not_before, additions + 1)
+        return offset + len(data)
+
+    def seen(self, name: str, values: "List[Value]", last: bool) -> None:
+        row = None  # type: Any
+        for metric, value, step, at in values:
+            if row is None or (row[1], row[2]) != (at, step) or metric in row[3]:
+                if row is not None:
+                    self._unfed.append(json.dumps(row))
+                row = [name, at, step, {}]
+            row[3][metric] = jsonable(value)
+        if row is not None:
+            self._unfed.append(json.dumps(row))
+        now = time.monotonic()
+        if not self._unfed or (now < self._feed_at and not last):
+            return
+        try:
+            self._add_to_feed()
+            self._feed_pause = self._poll
+        except (OSError, Failure):
+            # Too many tasks at once: less often, and not all at the same time.
+            self._feed_pause = min(2 * self._feed_pause * (0.75 + 0.5 * (hash(name) % 100) / 100), 60.0)
+        self._feed_at = now + self._feed_pause
+
+    def _add_to_feed(self) -> None:
+        data = ("\n".join(self._unfed[:1000]) + "\n").encode("utf-8")
+        made = False
+        while "%s%02d.jsonl" % (self._feed, self._feed_part) in self._tokens:
+            part = "%s%02d.jsonl" % (self._feed, self._feed_part)
+            status, headers, body = self._call("PUT", part, data, None, "&comp=appendblock")
+            if status == 201:
+                break
+            if status == 404 and not made:
+                made = True
+                self._call("PUT", part, b"", {"x-ms-blob-type": "AppendBlob", "If-None-Match": "*"})
+            elif status == 409 and headers.get("x-ms-error-code") == "BlockCountExceedsLimit":
+                self._feed_part, made = self._feed_part + 1, False
+            else:
+                raise self._refused("the feed", status, body)
+        del self._unfed[:1000]
+
+    def stopping(self, name: str) -> bool:
+        now = time.monotonic()
+        if now < self._stop_at:
+            return name in self._stopped
+        self._stop_at = now + self._poll
+        try:
+            known = {"If-None-Match": self._stop_tag} if self._stop_tag else {}
+            status, headers, body = self._call("GET", self._stop, None, known)
+        except OSError:
+            return False
+        if status == 200:
+            self._stop_tag = headers.get("ETag", "")
+            self._stopped = set(json.loads(body.decode("utf-8")))
+        return name in self._stopped
+
+
 class S3Calls(object):
     """Signed calls to one bucket (Signature Version 4 of the AWS General Reference), with the task's own role.
 
@@ -2297,27 +2180,9 @@ class S3Transport(HttpTransport):
         self._stop_tag, self._stop_at, self._stopped = "", 0.0, set()  # type: str, float, Set[str]
 
     def _call(
-        self, method: str, key: "Optional[str]", data: "Any" = None, headers: "Any" = None, query: "Any" = None
+        self, method: str, key: "Any", data: "Any" = None, headers: "Any" = None, query: "Any" = None
     ) -> "Tuple[int, Any, bytes]":
-        import http.client
-        import urllib.error
-        import urllib.request
-
-        request = self._calls.request(method, key, query, data, headers)  # type: ignore[arg-type]
-        try:
-            try:
-                answer = urllib.request.urlopen(request, timeout=self.HURRIED if self.hurried else self.TIMEOUT)
-            except urllib.error.HTTPError as error:
-                answer = error
-            try:
-                status, body = answer.getcode(), answer.read()
-                if status >= 500 or status == 429:
-                    raise OSError("S3 answered %d" % status)
-                return status, answer.headers, body
-            finally:
-                answer.close()
-        except http.client.HTTPException as error:
-            raise OSError("S3's answer was cut off: %r" % error)
+        return self._answered(self._calls.request(method, key, query, data, headers))
 
     def _open(self, key: str) -> "Any":
         import urllib.request

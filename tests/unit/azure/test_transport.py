@@ -74,6 +74,9 @@ def url(blobs: Blobs) -> Iterator[str]:
             else:
                 self.answer(200, "", blobs.content[self.name], tag)
 
+        def do_HEAD(self) -> None:
+            self.answer(200 if self.name in blobs.content else 404, "")
+
         def do_DELETE(self) -> None:
             self.answer(202 if blobs.content.pop(self.name, None) is not None else 404, "")
 
@@ -94,9 +97,12 @@ def url(blobs: Blobs) -> Iterator[str]:
             self.send_response(status)
             self.send_header("x-ms-error-code", code)
             self.send_header("ETag", tag)
+            # What Azure says of a refusal is in its body too.
+            body = body or code.encode()
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

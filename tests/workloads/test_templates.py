@@ -93,15 +93,19 @@ def changed(case: Case, folder: Path, *, install: bool) -> list[str]:
     return ["run", str(folder / "sweep.yaml"), "--json", *(word for value in values for word in ("--set", value))]
 
 
+_TEXT = r"[^/]+\.(txt|csv)$"
+
+
 def told(trial: dict) -> dict:
     """What a trial came to, without what the clock has a part in."""
     clocks = {"samples_per_second", "train_seconds"}
     card = [json.loads(Path(path).read_text()) for path in trial["outputs"] if path.endswith("model.json")]
     metrics = {name: value for name, value in trial["metrics"].items() if name not in clocks}
-    # Pictures and models carry the time of their making; texts and tables do not.
+    # Pictures and models carry the time of their making, Spark's files a random name; texts and tables neither.
     files = {
-        path.split("/outputs/")[1]: Path(path).read_text() if path.endswith((".txt", ".csv")) else ""
+        re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "*", name): Path(path).read_text() if re.match(_TEXT, name) else ""
         for path in trial["outputs"]
+        for name in [path.split("/outputs/")[1]]
     }
     return {"state": trial["state"], "params": trial["params"], "metrics": metrics, "card": card, "files": files}
 

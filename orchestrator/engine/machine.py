@@ -329,7 +329,8 @@ class Machine:
     def next_deadline(self, now: float) -> float | None:
         """When a Tick is next worth sending although nothing happens; None: never."""
         deadlines = [live.not_before for trial in self._waiting if (live := self.state.live[trial]).not_before > now]
-        if self.rules.run_timeout is not None and self.state.started is not None:
+        working = self.state.phase is RunPhase.WORKING
+        if working and self.rules.run_timeout is not None and self.state.started is not None:
             deadlines.append(self.state.started + self.rules.run_timeout)
         if self.state.phase is RunPhase.DRAINING:
             deadlines.append(self._drain_deadline())

@@ -35,6 +35,10 @@ _CONNECTIONS = 32
 _DELETED_AT_ONCE = 1000
 _TRIES = 6
 
+# Bodies have a checksum, and what is large has its digest for a name: to hash it once more for a signature would only
+# take time.  Over TLS botocore does not do so either.
+_UNSIGNED = {"payload_signing_enabled": False}
+
 _CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -256,6 +260,7 @@ class S3Store:
             max_pool_connections=_CONNECTIONS,
             connect_timeout=10,
             read_timeout=60,
+            s3=_UNSIGNED,
             **settings,
         )
         client = self._session.client("s3", region_name=region, endpoint_url=endpoint, config=config)
@@ -263,7 +268,7 @@ class S3Store:
         chosen = "addressing_style" in (client.meta.config.s3 or {})
         if not chosen and not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
             # Other services seldom have a host name for each bucket.
-            config = config.merge(Config(s3={"addressing_style": "path"}))
+            config = config.merge(Config(s3={**_UNSIGNED, "addressing_style": "path"}))
             client = self._session.client("s3", region_name=region, endpoint_url=endpoint, config=config)
         return client
 

@@ -137,7 +137,8 @@ class _Lines:
 
     def wait(self) -> list[Any]:
         """Wait for lines, the end or a signal."""
-        if self._wake.wait(None):
+        # A line may have come with the one before it; then there is nothing to wait for.
+        if b"\n" not in self._rest and self._wake.wait(None):
             data = os.read(0, 1 << 16)
             self.ended = not data
             self._rest += data

@@ -194,6 +194,14 @@ def test_a_task_that_is_cancelled_before_its_turn_never_starts(pool: Pool, tmp_p
     assert [path.name for path in tmp_path.glob("trial*")] == ["trial0"]
 
 
+def test_a_cancellation_that_comes_with_the_first_words_to_the_supervisor_is_heard(pool: Pool) -> None:
+    pool.start("sleep 1000", slots=1)
+    names = pool.submit(*[f"trial{n}" for n in range(3)])
+    pool.compute.cancel("run-1", names)
+    pool.until_ended(3)
+    assert all(pool.how(trial).cause is Cause.CANCELLED for trial in range(3))
+
+
 def test_a_trial_is_stopped_at_its_timeout(pool: Pool) -> None:
     result = pool.start("sleep 1000", timeout=0.3).one()
     assert result["cause"] == Cause.TIMEOUT

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -69,15 +70,26 @@ def engine_host() -> Iterator[str]:
     """The address of a Docker engine that has the base image: the machine's own, else one for all tests."""
     with ExitStack() as started:
         try:
-            host = docker_engine.answering()
-            if host is None:
-                # Not in pytest's folders, of which several are kept: the images take gigabytes.
-                folder = started.enter_context(
-                    tempfile.TemporaryDirectory(prefix="orchestrate-docker-", ignore_cleanup_errors=True)
-                )
-                host = started.enter_context(docker_engine.DockerEngine(Path(folder))).host
+            host = docker_engine.answering() or _own_engine(started)
             IMAGES.mkdir(exist_ok=True)
             docker_engine.base_image(host, IMAGES)
         except MachineError as missing:
             pytest.skip(f"CONTAINERS ARE NOT TESTED HERE: {missing}")
         yield host
+
+
+def _own_engine(started: ExitStack) -> str:
+    """One whose images stay for the next time, so that what is built again of the same recipe takes no minutes."""
+    folder = Path(__file__).parents[1] / ".emulators" / "docker"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = started.enter_context((folder / "lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        folder = Path(
+            started.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-docker-", ignore_cleanup_errors=True))
+        )
+    engine = started.enter_context(docker_engine.DockerEngine(folder))
+    client = started.enter_context(closing(docker_engine.connect(engine.host)))
+    started.callback(client.images.prune)
+    return engine.host

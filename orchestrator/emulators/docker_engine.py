@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from orchestrator.errors import MachineError
+from orchestrator.runner import runner
 
 START_SECONDS = 60.0
 BASE_IMAGE = "orchestrator/base:bookworm"
@@ -64,7 +65,9 @@ class DockerEngine:
             raise MachineError("Only root can start a Docker engine.", remedy="Start the machine's own one instead.")
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / "engine.log"
-        with log.open("ab") as out:
+        parent = os.getpid()
+        runner.load_prctl()
+        with log.open("wb") as out:
             self._process = subprocess.Popen(
                 [
                     program,
@@ -77,6 +80,8 @@ class DockerEngine:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
+                # Ends with us, also where we are killed.
+                preexec_fn=lambda: runner.die_with_parent(signal.SIGTERM, parent),
             )
         try:
             self._wait(log)

@@ -1,4 +1,7 @@
-"""Images of frameworks, built and run by the real engine: their packages come from the network."""
+"""Images of frameworks, built and run by the real engine.
+
+Their packages come from the network: a minute or two the first time, and seconds from the engine's layers after that.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import pytest
 from orchestrator.cli.main import main
 from orchestrator.emulators import docker_engine
 from tests.containers.test_recipes import FOLDER
+
+pytestmark = pytest.mark.timeout(900)
 
 SWEEP = """
 name: contained

@@ -80,6 +80,9 @@ def client(engine_host: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with closing(docker_engine.connect(engine_host)) as client:
         client.api.import_image_from_data(b"\0" * 10240, repository="orchestrator/probe", tag="1")
         yield client
+        for name in [tag for image in client.images.list() for tag in image.tags]:
+            if name.startswith(("127.0.0.1:", "orchestrator/probe:")):
+                client.images.remove(name, force=True)
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ def test_a_trial_s_image_is_pinned_before_it_is_pulled_and_pulled_by_its_digest(
         assert engine.has(pinned)
         assert engine.pinned(pinned) == pinned
         assert engine.pinned(f"{registry}/team/none:1") == ""
-    client.images.remove(pinned)
+    client.images.remove(pinned, force=True)
 
 
 def test_what_is_not_built_cannot_be_pushed(client: Any) -> None:

@@ -1,0 +1,60 @@
+"""``run SPEC --provider azure --emulate``: the sweep of a laptop on a cloud that lives as long as the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.emulators.azurite import find_azurite
+from orchestrator.emulators.childserver import ServerFailed
+
+SPEC = """
+name: squares
+workload:
+  code: code
+  command: python3 train.py {x}
+  inputs: [{from: data, to: data}]
+  outputs: [model]
+  metrics: {loss: 'loss=([0-9.]+)'}
+parameters: {x: [1, 2, 3]}
+search: {metric: loss, goal: minimize}
+limits: {parallel: 2}
+"""
+TRAIN = """
+import sys
+x = int(sys.argv[1])
+print("loss=%d" % abs(x * x - int(open("data/wanted").read())))
+open("model", "w").write(str(x))
+"""
+
+
+def test_a_sweep_runs_on_the_emulated_cloud_and_its_results_outlive_it(tmp_path: Path) -> None:
+    try:
+        find_azurite()
+    except ServerFailed as missing:
+        pytest.skip(str(missing))
+    (tmp_path / "sweep.yaml").write_text(SPEC)
+    for name, text in (("code/train.py", TRAIN), ("data/wanted", "4")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    env = {**os.environ, "ORCHESTRATE_HOME": str(tmp_path / "home")}
+
+    def call(*arguments: str) -> str:
+        program = [sys.executable, "-m", "orchestrator", *arguments]
+        done = subprocess.run(program, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    told = json.loads(call("run", "sweep.yaml", "--provider", "azure", "--emulate", "--yes", "--json"))
+    assert told["status"] == "succeeded"
+    assert told["trials"]["succeeded"] == 3
+    assert told["best"] == {"trial": 1, "params": {"x": 2}, "value": 0.0}
+    assert told["cost"] > 0
+    rows = [json.loads(line) for line in call("results", told["run"], "--json").splitlines()]
+    assert {row["params"]["x"]: row["metrics"]["loss"] for row in rows} == {1: 3.0, 2: 0.0, 3: 5.0}
+    assert all(row["outputs"][0].endswith("/outputs/model") for row in rows)

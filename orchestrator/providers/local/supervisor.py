@@ -37,6 +37,8 @@ def main(channel: int) -> NoReturn:
         # Once for all slots: it takes long, and memory.
         sys.path += config["path"]
         import docker  # noqa: F401
+    # A slot that has not come to itself yet must not die of a cancellation; it reads the board before its first task.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     slots: dict[int, int] = {}
     for number in range(len(config["slots"])):
         slots[_fork_slot(config, number, channel, board)] = number

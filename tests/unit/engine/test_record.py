@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,26 @@ def test_trials_that_have_ended_since_are_read_in_the_order_of_their_ends(record
     assert [(number, row.trial) for number, row in record.ended()] == [(1, 2), (2, 0)]
     record.save_trial(1, TrialState.FAILED, 1, "", None)
     assert [(number, row.trial) for number, row in record.ended(2)] == [(3, 1)]
+
+
+def test_what_a_search_knew_when_it_asked_is_kept_with_the_parent_of_the_trial(record: Record) -> None:
+    for trial, parent in ((0, None), (1, None)):
+        record.add_trial(trial, {"x": trial})
+        record.add_ask(trial, parent)
+    record.save_trial(1, TrialState.SUCCEEDED, 1, "", None)
+    record.add_trial(2, {"x": 2})
+    record.add_ask(2, 1)
+    record.add_trial(3, {"x": 3})  # of a search that learns nothing
+    assert list(record.asks()) == [(0, {"x": 0}, 0), (1, {"x": 1}, 0), (2, {"x": 2}, 1), (3, {"x": 3}, 0)]
+    assert [record.parent(trial) for trial in range(4)] == [None, None, 1, None]
+    assert [row.parent for row in record.trials()] == [None, None, 1, None]
+    assert record.last() == (3, {"x": 3})
+
+
+def test_a_record_from_before_searches_kept_what_they_knew_is_read(record: Record, tmp_path: Path) -> None:
+    record.add_trial(0, {"x": 1})
+    record._db.execute("DROP TABLE asked")
+    record.close()
+    with closing(Record.open(tmp_path / "record.db")) as again:
+        assert list(again.asks()) == [(0, {"x": 1}, 0)]
+        assert [row.parent for row in again.trials()] == [None]

@@ -35,6 +35,9 @@ from orchestrator.storage.transfer import SINGLE, THREADS, Parallel
 LONGEST_DELEGATION = 7 * 86_400.0
 """Seconds; the limit of a user delegation key, and so of every grant that is made without an account key."""
 
+EMULATED = "devstoreaccount1"
+"""The account that every emulator of Azure Storage has."""
+
 _MARGIN = 600.0
 _SCOPE = "https://storage.azure.com/.default"
 _DELETED_AT_ONCE = 256
@@ -54,7 +57,8 @@ class Account:
 
         ``AZURE_STORAGE_CONNECTION_STRING`` where it names this account.  Else ``AZURE_STORAGE_KEY`` or
         ``AZURE_STORAGE_SAS_TOKEN``, unless ``AZURE_STORAGE_ACCOUNT`` names another one, and
-        ``AZURE_STORAGE_SERVICE_ENDPOINT`` where it is not the public cloud's.
+        ``AZURE_STORAGE_SERVICE_ENDPOINT`` where it is not the public cloud's.  Raises AuthenticationFailed for the
+        account of an emulator that is not there.
         """
         known = _connection_string(os.environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
         if known.get("AccountName") == name:
@@ -71,6 +75,11 @@ class Account:
             return cls(name, endpoint, key)
         if token:
             return cls(name, endpoint, AzureSasCredential(token.lstrip("?")))
+        if name == EMULATED:
+            raise AuthenticationFailed(
+                f"The storage account {name} is an emulated one, and nothing emulates it at the moment.",
+                remedy="Run `orchestrate emulate azure` in another terminal, and paste the lines that it prints here.",
+            )
         return cls(name, endpoint, entra.credential())
 
 

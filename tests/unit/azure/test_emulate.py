@@ -58,3 +58,14 @@ def test_a_sweep_runs_on_the_emulated_cloud_and_its_results_outlive_it(tmp_path:
     rows = [json.loads(line) for line in call("results", told["run"], "--json").splitlines()]
     assert {row["params"]["x"]: row["metrics"]["loss"] for row in rows} == {1: 3.0, 2: 0.0, 3: 5.0}
     assert all(row["outputs"][0].endswith("/outputs/model") for row in rows)
+    looked = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "logs", told["run"], "1"], cwd=tmp_path, env=env, capture_output=True
+    )
+    assert looked.returncode == 3
+    assert b"nothing emulates it at the moment" in looked.stderr
+    program = [sys.executable, "-m", "orchestrator", "emulate", "azure", "--json"]
+    with subprocess.Popen(program, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as emulator:
+        assert emulator.stdout is not None
+        env.update(json.loads(emulator.stdout.readline()))
+        assert call("logs", told["run"], "1") == "loss=0\n"
+        emulator.terminate()

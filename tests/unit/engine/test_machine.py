@@ -178,6 +178,16 @@ def test_a_stop_waits_for_the_tasks_but_not_for_ever() -> None:
     assert m.DeletePool() in machine.apply(m.Tick(deadline))
 
 
+def test_a_run_whose_time_is_over_waits_for_its_tasks_and_not_for_its_time() -> None:
+    machine = begun(replace(RULES, run_timeout=5.0))
+    assert machine.next_deadline(1.0) == 5.0
+    assert m.Cancel(0, 1) in machine.apply(m.Tick(6.0))
+    assert machine.state.phase is m.RunPhase.DRAINING
+    deadline = machine.next_deadline(6.0)
+    assert deadline is not None
+    assert deadline > 6.0
+
+
 def test_a_trial_that_ends_well_while_the_run_stops_is_counted() -> None:
     machine = begun()
     machine.apply(m.StopRun(m.RunStatus.INTERRUPTED, "Ctrl-C", 5.0))

@@ -52,7 +52,7 @@ class Learning:
         self._goals = dict(search.goals) or {search.metric or "": search.goal}
         self._seed, self._algorithm, self._trials = search.seed, spec.algorithm, search.trials
         conditional = bool(self._space.conditional)
-        self._samplers = Samplers(spec.algorithm, search.options, conditional=conditional, goals=len(self._goals))
+        self._samplers = Samplers(spec.algorithm, search.options, conditional=conditional)
         # Constraints that nothing satisfies are found here; and where a sampler finds no point, chance does.
         self._chance = Draws(self._space, search.seed)
         self._distributions = {n: distribution(kind) for n, kind in self._space.axes.items() if kind.size != 1}

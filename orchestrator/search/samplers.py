@@ -48,7 +48,7 @@ def quiet() -> Iterator[None]:
 class Samplers:
     """Makes the samplers of one search.  ``options`` are the constructor's arguments, as Optuna names them."""
 
-    def __init__(self, algorithm: str, options: dict[str, Any], *, conditional: bool, goals: int) -> None:
+    def __init__(self, algorithm: str, options: dict[str, Any], *, conditional: bool) -> None:
         self._class, needs = _CLASSES[algorithm]
         self.takes_notes = algorithm in TAKES_NOTES
         if needs and find_spec(needs) is None:
@@ -64,7 +64,7 @@ class Samplers:
         self._options: dict[str, Any] = {}
         if algorithm == "tpe":
             # Trials in flight count as bad ones, so that the next one goes elsewhere.
-            self._options = {"constant_liar": True, "multivariate": goals == 1 or conditional, "group": conditional}
+            self._options = {"constant_liar": True, "multivariate": True, "group": conditional}
         elif algorithm in ("gp", "cmaes"):
             self._options = {"warn_independent_sampling": False}
         self._options |= options

@@ -157,7 +157,8 @@ class Shell:
         (self.folder / "stop" / "sitecustomize.py").write_text(STOP)
         before = {run["run"] for run in self("status", "--json")}
         stopped = self.folder / "stopped"
-        driver = self.start(*arguments, PYTHONPATH=str(self.folder / "stop"), STOP_AT=stop_at, STOPPED=str(stopped))
+        path = os.pathsep.join(filter(None, [str(self.folder / "stop"), os.environ.get("PYTHONPATH")]))
+        driver = self.start(*arguments, PYTHONPATH=path, STOP_AT=stop_at, STOPPED=str(stopped))
         while not stopped.exists():
             assert driver.poll() is None, f"ended before it could be cut: {(self.folder / 'stderr.txt').read_text()}"
             time.sleep(0.05)

@@ -103,7 +103,9 @@ def told(trial: dict) -> dict:
     metrics = {name: value for name, value in trial["metrics"].items() if name not in clocks}
     # Pictures and models carry the time of their making, Spark's files a random name; texts and tables neither.
     files = {
-        re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "*", name): Path(path).read_text() if re.match(_TEXT, name) else ""
+        re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|_[0-9a-f]{12}", "*", name): Path(path).read_text()
+        if re.match(_TEXT, name)
+        else ""
         for path in trial["outputs"]
         for name in [path.split("/outputs/")[1]]
     }

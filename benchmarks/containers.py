@@ -65,14 +65,14 @@ def run() -> list[Figure]:
             f"{what}, packed, against a container each",
             packed / each,
             "times its wall time",
-            most=0.2,
+            most=0.3,
             note=f"({packed:.2f} s and {each:.1f} s)",
         ),
         Figure(
             f"{what}, a container each, against xargs and docker run",
             each / by_hand,
             "times its wall time",
-            most=1.5,
+            most=2.0,
             note=f"({each:.1f} s and {by_hand:.1f} s)",
         ),
     ]

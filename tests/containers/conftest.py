@@ -21,8 +21,9 @@ _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _DOCKERFILE = f"""
 FROM {docker_engine.BASE_IMAGE}
 COPY authorities.crt /usr/local/share/authorities.crt
-# Compiling what is never imported takes longer than all the rest of a framework's installation.
-ENV PIP_CERT=/usr/local/share/authorities.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
+# Compiling what is never imported takes longer than all the rest of a framework's installation.  (0 is pip's way to say
+# that it is not to be compiled: it takes the value for that of the option compile.)
+ENV PIP_CERT=/usr/local/share/authorities.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=0
 """
 
 

@@ -154,9 +154,9 @@ class PoolRequest:
     many tasks may run at once (None: as many as the provider finds sensible).  ``lease_until`` is the Unix time after
     which the pool must be gone whoever is alive, ``idle_timeout`` the seconds without work after which it shrinks
     to nothing.  ``secrets`` are values for the tasks' environment: they go to the provider's own secret channel, are
-    never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a container) and ``user`` are for
-    containers of this machine.  ``store`` is the URL of the object store that
-    the run is kept in; None: the provider's own choice.
+    never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a
+    container) and ``user`` are for containers of this machine.  ``store`` is the URL of the object store that the run
+    is kept in; None: the provider's own choice.
     """
 
     name: str

@@ -137,7 +137,7 @@ def table(program: list[str], folder: Path, env: dict[str, str], run: str) -> li
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("trials", [16, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("trials", [12, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_client(
     engine_host: str, tmp_path: Path, trials: int
 ) -> None:

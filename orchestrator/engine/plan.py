@@ -54,6 +54,11 @@ def make_plan(
             f"workload.isolation is docker, and the {can.name} provider runs no containers.",
             remedy="Set it to process.",
         )
+    if spec.resources.nodes > 1 and not can.several_nodes:
+        raise UsageError(
+            f"resources.nodes is {spec.resources.nodes}, and the {can.name} provider gives a trial one machine.",
+            remedy="Set it to 1, or take the azure provider.",
+        )
     if spec.storage is not None and spec.storage.partition(":")[0] not in can.stores:
         raise UsageError(
             f"The {can.name} provider cannot keep its files in {spec.storage}.",
@@ -139,6 +144,7 @@ def pool_request(spec: Spec, run: str, job: dict[str, object], now: float) -> Po
         pack=spec.workload.pack,
         user=spec.workload.user,
         labels={"run": run, "sweep": spec.name},
+        nodes=need.nodes,
     )
 
 

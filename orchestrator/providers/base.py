@@ -156,7 +156,7 @@ class PoolRequest:
     to nothing.  ``secrets`` are values for the tasks' environment: they go to the provider's own secret channel, are
     never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a
     container) and ``user`` are for containers of this machine.  ``store`` is the URL of the object store that the run
-    is kept in; None: the provider's own choice.
+    is kept in; None: the provider's own choice.  ``nodes`` is how many machines each task takes together.
     """
 
     name: str
@@ -179,6 +179,7 @@ class PoolRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     store: str | None = None
+    nodes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,8 @@ class Capabilities:
 
     ``ahead`` is how many tasks beyond those that can run it is worth to have submitted (None: all of them; the
     service queues).  ``poll_seconds`` is how long to wait between two looks.  ``survives_client`` says that tasks go
-    on when the process that submitted them dies; where not, they are lost with it and made again.
+    on when the process that submitted them dies; where not, they are lost with it and made again.  ``several_nodes``
+    says that a task can take several machines together.
     """
 
     name: str
@@ -248,6 +250,7 @@ class Capabilities:
     containers: bool = False
     spot: bool = False
     schedule: bool = False
+    several_nodes: bool = False
     stores: Sequence[str] = ("file",)
 
 

@@ -1859,6 +1859,11 @@ class AzureTransport(HttpTransport):
         self._unsure = {}  # type: Dict[str, int]  # key -> bytes of an addition whose answer was lost
         self._full = set()  # type: Set[str]
         self._gpus = []  # type: List[int]  # locks that last as long as this process
+        if os.environ.get("AZ_BATCH_HOST_LIST"):
+            # The node where this runs first; nothing says that the list begins with it.
+            here = os.environ.get("AZ_BATCH_MASTER_NODE", "").rpartition(":")[0]
+            nodes = sorted(os.environ["AZ_BATCH_HOST_LIST"].split(","), key=lambda node: node != here)
+            os.environ["ORCHESTRATE_NODES"] = ",".join(nodes)
         if os.environ.get("ORCHESTRATE_GPUS"):
             os.environ["CUDA_VISIBLE_DEVICES"] = self._claim_gpus(os.environ.pop("ORCHESTRATE_GPUS"))
 

@@ -424,6 +424,12 @@ class Resources(Model):
     cpus: Annotated[float, number_within(0, 4096, above=True)] = Field(
         1.0, description="CPU cores a trial; a share of one is allowed."
     )
+    nodes: Annotated[int, whole_within(1, 1000)] = Field(
+        1,
+        description="Machines that one trial takes together, on a provider that can: all else here is said of each. "
+        "The trial's command runs on the first; the addresses of all stand in its environment as `ORCHESTRATE_NODES`, "
+        "with commas between them, the first one's first.",
+    )
     memory: Size | None = Field(
         None,
         description="Main memory a trial, in bytes or with a unit; a trial that passes it is stopped. "

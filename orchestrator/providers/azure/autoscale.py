@@ -29,6 +29,7 @@ def formula(
     max_nodes: int,
     spot: bool,
     on_demand_fallback: bool,
+    together: int = 1,
 ) -> str:
     """The text of the formula.
 
@@ -36,6 +37,8 @@ def formula(
     about to be added.  Then it follows the pending tasks, queued and running, counted in slots; it keeps one node
     while there was work within the idle time, and none after that or after the lease.  With ``on_demand_fallback``
     dedicated nodes stand in for as many spot nodes as are preempted.
+
+    Where a task takes several nodes ``together`` (and nodes have one slot), nodes come and stay in that number.
 
     A target that stays the same starts no resize, even where the last one failed for want of machines.  So a pool that
     has fewer nodes than its target is asked for what it has, and by the next evaluation for all again.
@@ -48,11 +51,10 @@ def formula(
         f"idle = {idle} * TimeInterval_Second;",
         f"recent = {RECENT} * TimeInterval_Second;",
         f"coming = young ? {first_nodes * slots_per_node} : 0;",
-        "worked = max(coming, $PendingTasks.GetSamplePercent(idle) > 0 ? max($PendingTasks.GetSample(idle)) : 0);",
-        "pending = max(coming, $PendingTasks.GetSamplePercent(recent) > 0"
-        " ? max($PendingTasks.GetSample(recent)) : worked);",
+        f"worked = max(coming, {_highest('idle', together)} : 0);",
+        f"pending = max(coming, {_highest('recent', together)} : worked);",
         f"wanted = (pending + {slots_per_node - 1}) / {slots_per_node};",
-        "kept = worked > 0 ? 1 : 0;",
+        f"kept = worked > 0 ? {together} : 0;",
         # A number of nodes is cut to a whole one by the service, so what is short of one is none.
         f"nodes = alive ? min({max_nodes}, max(wanted, kept)) : 0;",
     ]
@@ -70,6 +72,18 @@ def formula(
         lines.append(f"$Target{other}Nodes = 0;")
     lines.append("$NodeDeallocationOption = taskcompletion;")
     return "\n".join(lines) + "\n"
+
+
+def _highest(span: str, together: int) -> str:
+    """The most slots that pending tasks wanted in the samples of a time, where there are any."""
+    if together == 1:
+        return f"$PendingTasks.GetSamplePercent({span}) > 0 ? max($PendingTasks.GetSample({span}))"
+    # A task of several nodes counts as that many while it is active, and as one while it runs.  One that began within
+    # the time is seen in both: a pool that shrinks may do so an evaluation later, and none is too small.
+    return (
+        f"$ActiveTasks.GetSamplePercent({span}) > 0 && $RunningTasks.GetSamplePercent({span}) > 0"
+        f" ? max($ActiveTasks.GetSample({span})) + {together} * max($RunningTasks.GetSample({span}))"
+    )
 
 
 def _stamp(at: float) -> str:

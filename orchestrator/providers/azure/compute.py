@@ -61,6 +61,7 @@ class AzureCompute:
             containers=True,
             spot=True,
             schedule=True,
+            several_nodes=True,
             stores=("az",),
         )
 
@@ -156,6 +157,11 @@ class AzureCompute:
 
     def schedule(self, request_: PoolRequest, task: Task, when: Recurrence) -> None:
         """See :class:`orchestrator.providers.base.Schedules`."""
+        if request_.nodes > 1:
+            raise InvalidRequest(
+                f"resources.nodes is {request_.nodes}, and what Azure Batch begins by itself takes one machine.",
+                remedy="Set it to 1.",
+            )
         lasting = replace(request_, lease_until=when.until)
         schedule.create(self._batch, lasting, task, when, self._prepared(lasting))
 

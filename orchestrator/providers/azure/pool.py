@@ -200,6 +200,7 @@ class Pool:
     def _status(self, state: PoolState, reason: str = "") -> PoolStatus:
         nodes = self._nodes.paid if self._nodes is not None else 0
         slots = nodes * (self._pool.task_slots_per_node or 1 if self._pool is not None else 1)
+        slots //= self._request.nodes if self._request is not None else 1
         return PoolStatus(state, reason, nodes, slots, self._ledger.cost, self._ledger.rate)
 
     def _without_pool(self) -> PoolStatus:

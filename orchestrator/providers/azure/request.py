@@ -66,20 +66,24 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """What machines a request comes to.  ``price`` is US$ an hour of one node, None where nobody knows."""
+    """What machines a request comes to.  ``price`` is US$ an hour of one node, None where nobody knows.
+
+    A task takes a slot of one node, or ``together`` whole nodes.
+    """
 
     choice: catalogue.Choice
     slots_per_node: int
     max_nodes: int
     price: float | None
+    together: int = 1
 
     @property
     def slots(self) -> int:
-        return self.slots_per_node * self.max_nodes
+        return self.slots_per_node * self.max_nodes // self.together
 
 
 def sizing(request: PoolRequest) -> Sizing:
-    """Raises InvalidRequest for what no machine can hold, and for names that the service would not take."""
+    """Raises InvalidRequest for what no machines can hold, and for names that the service would not take."""
     if not _NAME.fullmatch(request.name):
         raise InvalidRequest(
             f"'{request.name}' cannot be the name of a pool.",
@@ -87,14 +91,34 @@ def sizing(request: PoolRequest) -> Sizing:
         )
     need = request.machine
     choice = catalogue.choose("azure", need, spot=request.spot, vm_size=request.vm_size)
+    together = request.nodes
     slots = min(choice.slots, 4 * choice.size.cpus, MOST_SLOTS, request.slots or MOST_SLOTS)
-    wanted = math.ceil(request.slots / slots) if request.slots else None
-    nodes = min((number for number in (request.max_nodes, wanted) if number), default=DEFAULT_MAX_NODES)
+    if together > 1:
+        _check_together(request)
+        slots = 1  # the service gives tasks of several nodes to no others
+    wanted = math.ceil(request.slots / slots) * together if request.slots else None
+    most = max(DEFAULT_MAX_NODES, together)
+    nodes = min((number for number in (request.max_nodes, wanted) if number), default=most)
+    nodes -= nodes % together  # the rest would never get a task
     price = request.price
     if price is None:
         spot = choice.size.spot if request.spot else None
         price = choice.size.price if spot is None else spot
-    return Sizing(choice, slots, nodes, price)
+    return Sizing(choice, slots, nodes, price, together)
+
+
+def _check_together(request: PoolRequest) -> None:
+    if request.max_nodes is not None and request.max_nodes < request.nodes:
+        raise InvalidRequest(
+            f"A trial takes {request.nodes} machines together, and pool.max_nodes is {request.max_nodes}.",
+            remedy=f"Set pool.max_nodes to {request.nodes} at least, or lower resources.nodes.",
+        )
+    if request.spot and request.on_demand_fallback:
+        raise InvalidRequest(
+            f"The {request.nodes} machines that a trial takes together must be of one kind, and with "
+            "pool.on_demand_fallback a pool has spot machines and others.",
+            remedy="Leave out pool.on_demand_fallback, or pool.spot.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +271,7 @@ def pool_body(
         max_nodes=sized.max_nodes,
         spot=request.spot,
         on_demand_fallback=request.on_demand_fallback,
+        together=sized.together,
     )
     return {
         "id": request.name,
@@ -319,7 +344,7 @@ def _nodes(request: PoolRequest, sized: Sizing, image: Image, equipment: Equipme
         "virtualMachineConfiguration": machine,
         "taskSlotsPerNode": sized.slots_per_node,
         "taskSchedulingPolicy": {"nodeFillType": "pack"},
-        "enableInterNodeCommunication": False,
+        "enableInterNodeCommunication": sized.together > 1,
     }
 
 
@@ -498,6 +523,12 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
             "containerRunOptions": " ".join(_run_options(request)),
             "workingDirectory": "taskWorkingDirectory",
         }
+    if request.nodes > 1:
+        # The service has the command run on the first node once this has ended on all.
+        body["multiInstanceSettings"] = {
+            "numberOfInstances": request.nodes,
+            "coordinationCommandLine": "/bin/sh -c true",
+        }
     return body
 
 
@@ -542,6 +573,8 @@ def _run_options(request: PoolRequest) -> list[str]:
         options += ["--gpus", "all"]
     if request.machine.shm:
         options.append(f"--shm-size={request.machine.shm}b")
+    if request.nodes > 1:
+        options.append("--network=host")  # the addresses that a task is told are its nodes' own
     return options
 
 

@@ -15,7 +15,16 @@ LEASE = MADE + 6 * 3600
 class Pool:
     """A pool's counts over time, sampled every 30 seconds as the service does."""
 
-    def __init__(self, *, slots: int = 1, first: int = 4, most: int = 10, spot: bool = False, fallback: bool = False):
+    def __init__(
+        self,
+        *,
+        slots: int = 1,
+        first: int = 4,
+        most: int = 10,
+        spot: bool = False,
+        fallback: bool = False,
+        together: int = 1,
+    ):
         self.text = autoscale.formula(
             created=MADE,
             lease_until=LEASE,
@@ -25,18 +34,24 @@ class Pool:
             max_nodes=most,
             spot=spot,
             on_demand_fallback=fallback,
+            together=together,
         )
-        self.pending = 0
+        self.pending = self.running = 0
         self.preempted = 0
         self.metrics = Metrics(30, round(MADE * SECOND), self._read)
 
     def _read(self) -> Snapshot:
-        return {"$PendingTasks": float(self.pending), "$PreemptedNodeCount": float(self.preempted)}
+        return {
+            "$ActiveTasks": float(self.pending - self.running),
+            "$RunningTasks": float(self.running),
+            "$PendingTasks": float(self.pending),
+            "$PreemptedNodeCount": float(self.preempted),
+        }
 
-    def counts(self, at: float, pending: int, preempted: int = 0) -> None:
+    def counts(self, at: float, pending: int, preempted: int = 0, running: int = 0) -> None:
         """From ``at`` seconds after the pool was made these are the counts."""
         self.metrics.note(round((MADE + at) * SECOND))
-        self.pending, self.preempted = pending, preempted
+        self.pending, self.preempted, self.running = pending, preempted, running
 
     def at(self, seconds: float, *, target: int = 0, current: int = 0) -> Result:
         """What the formula says for a pool with so many nodes of each kind asked for and there."""
@@ -92,6 +107,24 @@ def test_spot_pools_take_spot_nodes_and_with_fallback_dedicated_ones_for_those_p
     assert (result.target_dedicated, result.target_low_priority) == (0, 6)
     result = fallback.at(300)
     assert (result.target_dedicated, result.target_low_priority) == (2, 6)
+
+
+def test_nodes_that_tasks_take_together_come_and_stay_in_their_number() -> None:
+    pool = Pool(together=3, first=6, most=9)
+    assert pool.at(0).target_dedicated == 6
+    pool.counts(10, 6)  # two that wait, each counted as its three nodes
+    assert pool.at(300).target_dedicated == 6
+    pool.counts(310, 30)
+    assert pool.at(600).target_dedicated == 9
+    pool.counts(610, 2, running=2)  # two that run, counted once each
+    assert pool.at(1200).target_dedicated == 6
+    pool.counts(1210, 1, running=1)
+    assert pool.at(1500).target_dedicated == 3
+    pool.counts(1510, 0)
+    assert pool.at(2000).target_dedicated == 3, "within the idle time"
+    assert pool.at(2400).target_dedicated == 0
+    pool.counts(2410, 3)
+    assert pool.at(LEASE - MADE).target_dedicated == 0
 
 
 def test_a_gap_in_the_samples_does_not_bring_nodes_back() -> None:

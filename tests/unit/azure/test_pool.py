@@ -136,6 +136,34 @@ def test_a_preempted_task_waits_again_under_its_name_and_runs_to_its_end(cloud: 
     assert store.get(keys.log(0, 1, "stdout")) == b"try 1\n", "the second try's output alone"
 
 
+def test_a_trial_of_two_nodes_sees_both_and_waits_again_when_either_is_taken(cloud: Cloud) -> None:
+    run, compute = cloud.pool(slots=1, max_nodes=3, nodes=2, spot=True)
+    script = 'echo "$ORCHESTRATE_NODES" "$AZ_BATCH_NODE_LIST" "$AZ_BATCH_IS_CURRENT_NODE_MASTER"; sleep 100'
+    list(compute.submit(run, [task(0, script), task(1, 'echo "$ORCHESTRATE_NODES"')]))
+    first, second = task(0).name, task(1).name
+    watch = Watch(compute, run)
+    watch.until(lambda: compute.read_log(run, first, "stdout", 0, 100).endswith(b"true\n"))
+    status = wait_for(compute, run, lambda status: not status.reason)
+    assert (status.nodes, status.slots) == (2, 1)
+    hosts, listed, _ = compute.read_log(run, first, "stdout", 0, 100).decode().split()
+    there = {node.ip_address: node.id for node in compute._batch.sdk.list_nodes(run)}
+    assert set(hosts.split(",")) == set(there)
+    assert len(there) == 2
+    assert listed == hosts.replace(",", ";")
+    assert Phase.RUNNING not in watch.phases(second)
+    lost = there[hosts.split(",")[1]]
+    cloud.control.preempt(lost)
+    watch.until(lambda: Phase.QUEUED in watch.phases(first)[1:])
+    compute.cancel(run, [first])
+    watch.ended(first)
+    assert Phase.RUNNING not in watch.phases(second), "one node is not enough"
+    cloud.control.restore(lost)
+    ended = watch.ended(second).ended
+    assert ended is not None
+    assert ended.cause is None
+    assert len(compute.read_log(run, second, "stdout", 0, 100).decode().strip().split(",")) == 2
+
+
 def test_after_the_lease_there_are_no_nodes_and_gc_leaves_nothing(cloud: Cloud) -> None:
     """The client is gone: nothing but the service itself ends what was rented."""
     run, compute = cloud.pool(lease_until=time.time() + 1800)

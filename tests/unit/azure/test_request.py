@@ -64,6 +64,55 @@ def bodies() -> dict[str, tuple[str, request.Body]]:
     }
 
 
+def bodies_of_several_nodes() -> dict[str, tuple[str, request.Body]]:
+    several = wanted(nodes=3, max_nodes=11, on_demand_fallback=False)
+    return {
+        "pool": ("BatchPoolCreateOptions", request.pool_body(several, request.sizing(several), IMAGE, NOW)),
+        "task": ("BatchTaskCreateOptions", request.task_body(task(), several, site())),
+    }
+
+
+def test_a_trial_of_several_nodes_is_one_task_that_takes_them_whole() -> None:
+    found = bodies_of_several_nodes()
+    for model, body in found.values():
+        assert differences(body, getattr(models, model)) == []
+        assert validated(model, body) == body
+    pool, own = found["pool"][1], found["task"][1]
+    assert (pool["enableInterNodeCommunication"], pool["taskSlotsPerNode"]) == (True, 1)
+    assert "min(9, " in pool["autoScaleFormula"], "two nodes more would never get a task"
+    assert own["multiInstanceSettings"] == {"numberOfInstances": 3, "coordinationCommandLine": "/bin/sh -c true"}
+    options = own["containerSettings"]["containerRunOptions"].split()
+    assert "--network=host" in options
+    alone = bodies()["task"][1]
+    assert "multiInstanceSettings" not in alone
+    assert options == [*alone["containerSettings"]["containerRunOptions"].split(), "--network=host"]
+    rest = {"multiInstanceSettings", "containerSettings"}
+    assert {k: v for k, v in own.items() if k not in rest} == {k: v for k, v in alone.items() if k not in rest}
+    managed = request.managed_pool_body(pool, "/identities/one")
+    assert managed["properties"]["interNodeCommunication"] == "Enabled"
+
+
+def test_nodes_of_several_are_counted_together() -> None:
+    sized = request.sizing(wanted(nodes=3, slots=2, max_nodes=None, on_demand_fallback=False))
+    assert (sized.slots_per_node, sized.max_nodes, sized.slots) == (1, 6, 2)
+    sized = request.sizing(wanted(nodes=4, slots=None, max_nodes=None, on_demand_fallback=False))
+    assert (sized.max_nodes, sized.slots) == (8, 2)
+    sized = request.sizing(wanted(nodes=12, slots=None, max_nodes=None, on_demand_fallback=False))
+    assert (sized.max_nodes, sized.slots) == (12, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_nodes": 2, "on_demand_fallback": False}, "pool.max_nodes is 2"),
+        ({"max_nodes": 6}, "on_demand_fallback"),
+    ],
+)
+def test_several_nodes_that_cannot_be_had_together_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        request.sizing(wanted(nodes=3, **changes))
+
+
 @pytest.mark.parametrize("name", ["pool", "job", "task"])
 def test_a_body_is_what_it_was(name: str, request: pytest.FixtureRequest) -> None:
     body = bodies()[name][1]

@@ -46,6 +46,8 @@ def test_each_night_a_pool_comes_the_task_runs_and_the_pool_goes(cloud: Cloud) -
     run = "nightly"
     compute = cloud.connect(run)
     assert compute.capabilities.schedule
+    with pytest.raises(InvalidRequest, match="takes one machine"):
+        compute.schedule(cloud.request(run, nodes=2), task(0), Recurrence(DAY, until=time.time() + DAY))
     store, keys = compute._store, RunKeys(run)
     script = "date +%N > out; echo ran"
     wanted = cloud.request(run, document={"outputs": [["out"]]})

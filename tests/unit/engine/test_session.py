@@ -96,6 +96,8 @@ def test_what_cannot_run_leaves_nothing_behind(home: Home, code: Path) -> None:
         create(home, code, resources={"cpus": 4000})
     with pytest.raises(InvalidRequest, match=r"workload\.image"):
         create(home, code, workload={"isolation": "docker"})
+    with pytest.raises(UsageError, match=r"resources\.nodes is 2, and the local provider gives a trial one machine"):
+        create(home, code, resources={"nodes": 2})
     assert not home.path.exists()
 
 

@@ -26,8 +26,9 @@ search: {metric: loss, goal: minimize}
 limits: {parallel: 2}
 """
 TRAIN = """
-import sys
+import sys, time
 x = int(sys.argv[1])
+time.sleep(1.2)  # nodes are counted every two seconds, and what was never counted has no price
 print("loss=%d" % abs(x * x - int(open("data/wanted").read())))
 open("model", "w").write(str(x))
 """

@@ -1,22 +1,22 @@
-"""Tasks in containers. The run options need no engine; the rest is skipped where none answers."""
+"""Tasks in containers. The run options need no engine."""
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from azure.batch import models
 
+from orchestrator.emulators import docker_engine
 from orchestrator.emulators.azure_batch.containers import InvalidRunOptions, run_options
 from orchestrator.emulators.azure_batch.procscan import MARK
 
 from .conftest import Workbench, wait_for
 
-IMAGE = "orchestrator-emulator-test:latest"
+IMAGE = docker_engine.BASE_IMAGE
 
 
 @pytest.mark.parametrize(
@@ -42,40 +42,12 @@ def test_a_run_option_that_is_not_known_is_refused(text: str) -> None:
         run_options(text)
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[Any]:
-    """A Docker engine with an image that has a shell, made of this machine's own."""
-    docker = pytest.importorskip("docker")
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except docker.errors.DockerException as problem:
-        pytest.skip(f"no Docker engine answers: {problem}")
-    client.api.import_image_from_data(_root_file_system(), repository=IMAGE.partition(":")[0], tag="latest")
-    yield client
-    client.images.remove(IMAGE, force=True)
-
-
-def _root_file_system() -> bytes:
-    """A tar of this machine's shell and a few tools, with the libraries that they need."""
-    import shutil
-    import subprocess
-
-    programs = [shutil.which(name) for name in ("sh", "sleep", "cat", "env", "touch", "true", "pwd")]
-    wanted = {program for program in programs if program}
-    for program in list(wanted):
-        listing = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-        wanted |= {word for word in listing.split() if word.startswith("/")}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
-        for path in sorted(wanted):
-            archive.add(path, path.lstrip("/"))
-            if path.startswith("/usr/bin/"):
-                archive.add(path, path.removeprefix("/usr/"))
-        folder = tarfile.TarInfo("tmp")
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o777
-        archive.addfile(folder)
-    return buffer.getvalue()
+@pytest.fixture
+def engine(engine_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The tests' Docker engine, which the emulator finds too."""
+    monkeypatch.setenv("DOCKER_HOST", engine_host)
+    with closing(docker_engine.connect(engine_host)) as client:
+        yield client
 
 
 @pytest.fixture
@@ -100,7 +72,7 @@ def test_a_task_runs_in_its_container_with_the_services_variables_and_directorie
     job_id = bench.job(bench.pool(1))
     task = bench.run(
         job_id,
-        "echo $AZ_BATCH_TASK_ID $MINE; pwd; test -e /etc/passwd || echo no host; echo err >&2; echo x > kept; exit 3",
+        f"echo $AZ_BATCH_TASK_ID $MINE; pwd; test -e {__file__} || echo no host; echo err >&2; echo x > kept; exit 3",
         container_settings=inside(container_run_options="--env MINE=1 --shm-size 64m --gpus all"),
     )
     info = task.execution_info

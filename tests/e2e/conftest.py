@@ -103,12 +103,14 @@ class Shell:
             for one in self.json("results", run)
         ]
 
-    def processes(self) -> list[psutil.Process]:
-        """Everything alive that this shell has started."""
+    def processes(self, name: str | None = None) -> list[psutil.Process]:
+        """Everything alive that this shell has started; with a name, only what is called so."""
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(TOKEN) == self.token and process.status() != psutil.STATUS_ZOMBIE:
+                if process.environ().get(TOKEN) != self.token or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if name is None or process.name() == name:
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue

@@ -57,7 +57,7 @@ def test_trials_die_with_their_driver(shell: Shell) -> None:
     spec = shell.spec(workload={"command": "sleep 300 & setsid sleep 300 & wait"}, parameters={"x": [1, 2]})
     process = shell.start("run", spec)
     run = shell.run_of(process)
-    shell.wait_until(lambda: sum(one.name() == "sleep" for one in shell.processes()) >= 2)
+    shell.wait_until(lambda: len(shell.processes("sleep")) >= 2)
     process.kill()
     process.communicate()
     shell.nothing_left()
@@ -71,16 +71,17 @@ def test_gc_ends_what_is_left_when_everything_was_killed_at_once(shell: Shell) -
     spec = shell.spec(workload={"command": "(setsid sleep 300 > /dev/null 2>&1 &) ; sleep 300"})
     process = shell.start("run", spec)
     shell.run_of(process)
-    shell.wait_until(lambda: sum(one.name() == "sleep" for one in shell.processes()) >= 2)
+    shell.wait_until(lambda: len(shell.processes("sleep")) >= 2)
     alive = shell("gc", "--json")
     assert (alive.returncode, alive.stdout) == (0, "")  # a run that somebody drives is not touched
-    doomed = [one for one in shell.processes() if one.name() != "sleep"]
+    asleep = shell.processes("sleep")
+    doomed = [one for one in shell.processes() if one not in asleep]
     for one in doomed:
         one.suspend()
     for one in doomed:
         one.kill()
     process.communicate()
-    left = shell.wait_until(lambda: [one for one in shell.processes() if one.name() == "sleep"])
+    left = shell.wait_until(lambda: shell.processes("sleep"))
     assert left
     shown = shell.json("gc", "--dry-run")
     assert {one["action"] for one in shown} == {"found"}

@@ -75,6 +75,9 @@ class Attempt:
             if before is not None:
                 await before.done.wait()  # It may still be dying in the same folder.
             ending = await self._execute()
+            if any(node.state == "unusable" for node in self.nodes):
+                ending = None
+                await asyncio.Event().wait()  # Nobody hears from there; it is abandoned when the node is dealt with.
         except asyncio.CancelledError:
             pass
         except PreparationFailed:

@@ -37,36 +37,40 @@ class Scheduler:
             if job.state == "active":
                 by_priority.setdefault(job.priority, []).append(job)
         nodes = [node for node in pool.nodes.values() if node.accepts_tasks and node.free_slots > 0]
+        making_room = False
         for priority in sorted(by_priority, reverse=True):
-            if not nodes:
-                break
             jobs = by_priority[priority]
-            if pool.job_order == "creationtime":
+            if making_room:  # Whoever can be put back would take the room that is being made, and be put back again.
+                jobs = [job for job in jobs if not job.spec.get("allowTaskPreemption")]
+            if not nodes:
+                pass
+            elif pool.job_order == "creationtime":
                 for job in sorted(jobs, key=lambda one: one.created):
                     self._serve([job], nodes)
             else:
                 self._serve(jobs, nodes)
+            if len(by_priority) > 1 and not making_room:
+                making_room = self._make_room(pool, jobs, priority)
 
-        if len(by_priority) > 1:
-            self._make_room(pool, by_priority)
+    def _make_room(self, pool: Pool, jobs: list[Job], priority: int) -> bool:
+        """Put tasks back that may be preempted, where one of these jobs' tasks waits: room for one at a time."""
+        for job in jobs:
+            heads = job.queue.heads()
+            if not heads or 0 <= job.max_parallel <= job.index.counts.running or heads[0][0][1]:
+                continue
+            return self._preempt_for(
+                heads[0][1], [node for node in pool.nodes.values() if node.accepts_tasks], priority
+            )
+        return False
 
-    def _make_room(self, pool: Pool, by_priority: dict[int, list[Job]]) -> None:
-        """Put tasks back that may be preempted, where a task of a higher priority waits: room for one at a time."""
-        for priority in sorted(by_priority, reverse=True):
-            for job in by_priority[priority]:
-                heads = job.queue.heads()
-                if not heads or 0 <= job.max_parallel <= job.index.counts.running or heads[0][0][1]:
-                    continue
-                self._preempt_for(heads[0][1], [node for node in pool.nodes.values() if node.accepts_tasks], priority)
-                return
-
-    def _preempt_for(self, waiting: Task, nodes: list[Node], priority: int) -> None:
+    def _preempt_for(self, waiting: Task, nodes: list[Node], priority: int) -> bool:
+        """Whether room is being made for this task."""
         best: tuple[int, int, list[Task]] | None = None
         for node in nodes:
-            room = node.free_slots
-            room += sum(attempt.slots for attempt in node.attempts if attempt.task.attempt is not attempt)
+            dying = sum(attempt.slots for attempt in node.attempts if attempt.task.attempt is not attempt)
+            room = node.free_slots + dying
             if room >= waiting.slots:
-                return  # What is dying there makes room enough.
+                return dying > 0
             chosen: list[Task] = []
             weaker = [
                 attempt.task
@@ -86,6 +90,7 @@ class Scheduler:
                     best = (*rank, chosen)
         for task in best[2] if best is not None else ():
             self._account.tasks.requeue(task, by_user=False)
+        return best is not None
 
     def _serve(self, jobs: list[Job], nodes: list[Node]) -> None:
         """Give the jobs a task each in turn, as long as any of them can have one."""

@@ -67,7 +67,8 @@ def command(
         for warning in plan.estimate.warnings:
             warn(warning)
         app.secrets += tuple(secret_values(plan.spec).values())
-    if not (yes or agreed(plans)):
+    # Nobody is billed for an emulated cloud, whatever its prices.
+    if not (yes or emulate or agreed(plans)):
         say("Nothing was started.")
         return INTERRUPTED
     codes: list[int] = []
@@ -79,7 +80,7 @@ def command(
             warn(warning)
         if runs:
             say()
-        announce(created.run, plan)
+        announce(created.run, plan, emulated=emulate)
         if detach:
             session.detach(created.run, app.home)
             show(created.run)
@@ -102,9 +103,10 @@ def with_provider(provider: str | None, overrides: Sequence[str]) -> list[str]:
     return [*overrides, *([f"provider={provider}"] if provider is not None else [])]
 
 
-def announce(run: str, plan: Plan) -> None:
+def announce(run: str, plan: Plan, *, emulated: bool = False) -> None:
     """``glyphs-251121-034412-abcd  12 trials, 2 at a time, on local``."""
-    say(f"{bold(run)}  {dim(', '.join(terms(plan)))}")
+    facts = [*terms(plan), *(["emulated: nothing is billed"] if emulated else [])]
+    say(f"{bold(run)}  {dim(', '.join(facts))}")
 
 
 def at_once(plan: Plan) -> int:

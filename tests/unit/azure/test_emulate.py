@@ -51,7 +51,7 @@ def test_a_sweep_runs_on_the_emulated_cloud_and_its_results_outlive_it(tmp_path:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    told = json.loads(call("run", "sweep.yaml", "--provider", "azure", "--emulate", "--yes", "--json"))
+    told = json.loads(call("run", "sweep.yaml", "--provider", "azure", "--emulate", "--json"))
     assert told["status"] == "succeeded"
     assert told["trials"]["succeeded"] == 3
     assert told["best"] == {"trial": 1, "params": {"x": 2}, "value": 0.0}

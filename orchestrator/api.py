@@ -34,11 +34,12 @@ from orchestrator.engine.record import Record
 from orchestrator.engine.runs import alive, find
 from orchestrator.errors import MachineError, OrchestrateError, UsageError
 from orchestrator.results.export import to_csv, to_json, to_record
+from orchestrator.results.fetch import fetch, folder_of
 from orchestrator.results.fields import fields
 from orchestrator.results.leaderboard import Trial, comparable, rank
 from orchestrator.results.logs import STREAMS, Tail
 from orchestrator.results.points import Point, points
-from orchestrator.results.read import Overview, overview, to_trial, trials
+from orchestrator.results.read import TERMINAL, Overview, overview, to_trial, trials
 from orchestrator.results.same import Sameness, compare
 from orchestrator.results.where import where
 from orchestrator.spec.load import Loaded, from_dict, load
@@ -311,6 +312,20 @@ class Run:
                 raise UsageError(f"{self.id} has no trial {trial} (yet).")
             store = open_store(record.facts()["store"], self._home)
         return b"".join(Tail(store, self.id, trial, attempt or row.attempt, stream).read())
+
+    def fetch(self, trial: int, to: StrPath = ".") -> Path:
+        """Copy what an ended trial has left (outputs, logs, metrics) from the object store; the folder, below ``to``.
+
+        What is there already is not copied again.  Raises UsageError for a trial that has not ended.
+        """
+        with closing(self._record()) as record:
+            row = record.trial(trial)
+            seen = overview(self._home, self.id, record)
+        if row is None or row.state not in TERMINAL:
+            raise UsageError(f"Trial {trial} of {self.id} has not ended (yet).")
+        found = to_trial(row, seen)
+        fetch(open_store(seen.store, self._home), found, Path(to))
+        return folder_of(Path(to), self.id, trial)
 
     def _record(self) -> Record:
         return Record.open(self._home.record(self.id))

@@ -8,6 +8,7 @@ from contextlib import closing
 from orchestrator.cli.terminal import bold, dim, green, red, say, show, table_width, yellow
 from orchestrator.engine.record import Record
 from orchestrator.results.export import to_json
+from orchestrator.results.fetch import folder_of
 from orchestrator.results.front import front_of
 from orchestrator.results.leaderboard import Trial, comparable, rank
 from orchestrator.results.points import Point, best_of, points
@@ -88,14 +89,23 @@ def show_lines(table: Table) -> None:
         show(dim(f"not shown here: {', '.join(table.left_out)}"))
 
 
+def best_trial(seen: Overview, rows: Sequence[Trial]) -> Trial | None:
+    """The best of the ranked rows; of a point, its best trial.  None where no row has a value."""
+    if not rows or seen.metric is None or comparable(rows[0], seen.metric) is None:
+        return None
+    first = rows[0]
+    return best_of(first, seen.metric, maximize=seen.maximize) if isinstance(first, Point) else first
+
+
 def show_best(seen: Overview, best: Trial) -> None:
     """Where everything of the best trial lies; of the best point, that of its best trial."""
     keys = RunKeys(seen.run)
+    first = best_trial(seen, [best])
     assert seen.metric is not None
+    assert first is not None
     show()
-    value, first = number(best.metrics[seen.metric]), best
+    value = number(best.metrics[seen.metric])
     if isinstance(best, Point):
-        first = best_of(best, seen.metric, maximize=seen.maximize)
         spread = f" ± {best.deviations[seen.metric]:.2g}" if seen.metric in best.deviations else ""
         show(f"{bold('best')}  point {best.trial}, {seen.metric} {value}{spread} over {count(best.n, 'trial')}")
         show(f"  trial {first.trial} is its best, {seen.metric} {number(first.metrics[seen.metric])}")
@@ -105,6 +115,11 @@ def show_best(seen: Overview, best: Trial) -> None:
         show(f"  files    {where(seen.store, keys.outputs(first.trial, first.attempts))}/")
     show(f"  metrics  {where(seen.store, keys.metrics(first.trial, first.attempts))}")
     show(f"  logs     {where(seen.store, keys.log(first.trial, first.attempts, 'stdout'))}")
+    here = folder_of(seen.fetched, seen.run, first.trial)
+    if here.is_dir():
+        show(f"  here     {here}/")
+    elif not seen.store.startswith("file:"):
+        show(dim(f"  orchestrate fetch {seen.run}"))
 
 
 def show_front(seen: Overview, rows: Sequence[Trial]) -> None:

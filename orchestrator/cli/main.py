@@ -30,6 +30,7 @@ COMMANDS = {
     "plot": "Draw a run: an HTML page and PNGs.",
     "status": "List the runs, or show how one of them stands.",
     "logs": "Print what trials have written.",
+    "fetch": "Copy the files of trials to this machine.",
     "cancel": "End a run in order.",
     "resume": "Go on with a run that was stopped or has ended.",
     "rerun": "Run one trial of a run once more, exactly.",

@@ -16,7 +16,7 @@ from orchestrator.cli.terminal import bold, dim, problem_line, say, show, warn
 from orchestrator.engine import session
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.plan import Plan, secret_values
-from orchestrator.errors import UsageError
+from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.results.words import count, money
 from orchestrator.spec.load import load
 
@@ -88,6 +88,8 @@ def command(
         status = drive(app, created.run, plan.spec)
         runs.append(created.run)
         codes.append(EXIT_CODES[status])
+        if emulate:
+            keep_best(app, created.run)
         finish(app, created.run, as_json, status)
         if status in (RunStatus.INTERRUPTED, RunStatus.CANCELLED):
             break
@@ -137,6 +139,22 @@ def agreed(plans: Sequence[Plan]) -> bool:
     for plan in plans:
         say(f"{bold(plan.spec.name)}  {', '.join(terms(plan))}")
     return click.confirm(f"This run {most}. Start it?", err=True)
+
+
+def keep_best(app: App, run: str) -> None:
+    """The files of the best trial outlive the emulated cloud that they lie in."""
+    from orchestrator.cli.ending import best_trial, read, rows_of
+    from orchestrator.results.fetch import fetch
+    from orchestrator.storage.open import open_store
+
+    seen, ranked = read(app.home, run)
+    best = best_trial(seen, rows_of(seen, ranked))
+    if best is None:
+        return
+    try:
+        fetch(open_store(seen.store, app.home), best, seen.fetched)
+    except OrchestrateError as error:
+        warn(f"The files of trial {best.trial} are lost with the emulated cloud: {error}")
 
 
 def finish(app: App, run: str, as_json: bool, status: RunStatus | None = None) -> None:

@@ -96,7 +96,22 @@ def _look(app: App, run: str, created: float) -> tuple[Overview, Trial | None]:
             return seen, best_of(record, seen)
     except MachineError as error:
         unreadable = Overview(
-            run, run, "", "unreadable", error.message, created, None, created, None, 0, {}, None, True, 0.0, ""
+            run,
+            run,
+            "",
+            "unreadable",
+            error.message,
+            created,
+            None,
+            created,
+            None,
+            0,
+            {},
+            None,
+            True,
+            0.0,
+            "",
+            app.home.fetched,
         )
         return unreadable, None
 

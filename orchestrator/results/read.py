@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.record import Record, TrialRow
@@ -20,7 +21,8 @@ TERMINAL = frozenset({"succeeded", "failed", "pruned"})
 class Overview:
     """A run at a glance.  Times in Unix seconds, ``seconds`` in seconds, ``cost`` in US$.
 
-    ``total`` is None while only running shows how many trials there are.  ``repeats`` are the parameters that number
+    ``total`` is None while only running shows how many trials there are. ``fetched`` is where files are kept of a run
+    whose ``store`` ends with an emulator.  ``repeats`` are the parameters that number
     the trials of a point, with their sizes; empty where every point is one trial.  ``goals`` are the metrics of a
     search with several goals, and whether more of each is better.
     """
@@ -40,6 +42,7 @@ class Overview:
     maximize: bool
     cost: float
     store: str
+    fetched: Path
     repeats: Mapping[str, int] = field(default_factory=dict)
     goals: Mapping[str, bool] = field(default_factory=dict)
 
@@ -100,6 +103,7 @@ def overview(home: Home, run: str, record: Record | None = None, *, now: float |
         maximize=facts.get("goal") != "minimize",
         cost=facts.get("cost", 0.0),
         store=facts["store"],
+        fetched=home.fetched,
         repeats=repeats(facts["spec"]),
         goals={name: goal == "maximize" for name, goal in facts["spec"].get("search", {}).get("goals", {}).items()},
     )

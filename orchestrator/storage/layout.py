@@ -133,6 +133,11 @@ class Home:
         return self.run(run) / "driver.log"
 
     @property
+    def fetched(self) -> Path:
+        """What is kept of runs whose object store ends with them: that of an emulated cloud."""
+        return self.path / "fetched"
+
+    @property
     def code(self) -> Path:
         """Unpacked code bundles, one folder a digest, shared by all trials through links."""
         return self.path / "cache" / "code"

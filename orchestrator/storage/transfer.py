@@ -52,3 +52,10 @@ class Parallel:
             if not future.cancelled() and (error := future.exception()):
                 raise error
         return [future.result() for future in futures]
+
+    def close(self) -> None:
+        """End the threads; a later call would start them anew."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()

@@ -59,6 +59,10 @@ def test_a_sweep_runs_on_the_emulated_cloud_and_its_results_outlive_it(tmp_path:
     rows = [json.loads(line) for line in call("results", told["run"], "--json").splitlines()]
     assert {row["params"]["x"]: row["metrics"]["loss"] for row in rows} == {1: 3.0, 2: 0.0, 3: 5.0}
     assert all(row["outputs"][0].endswith("/outputs/model") for row in rows)
+    kept = tmp_path / "home" / "fetched" / told["run"] / "trial-000001"
+    assert (kept / "outputs" / "model").read_text() == "2"
+    assert (kept / "stdout.txt").read_text() == "loss=0\n"
+    assert str(kept) in call("results", told["run"])
     looked = subprocess.run(
         [sys.executable, "-m", "orchestrator", "logs", told["run"], "1"], cwd=tmp_path, env=env, capture_output=True
     )
@@ -69,4 +73,6 @@ def test_a_sweep_runs_on_the_emulated_cloud_and_its_results_outlive_it(tmp_path:
         assert emulator.stdout is not None
         env.update(json.loads(emulator.stdout.readline()))
         assert call("logs", told["run"], "1") == "loss=0\n"
+        assert call("fetch", told["run"], "0") == f"{told['run']}/trial-000000\n"
+        assert (tmp_path / told["run"] / "trial-000000" / "outputs" / "model").read_text() == "1"
         emulator.terminate()

@@ -150,8 +150,7 @@ class Progress:
         else:
             counts = job.get("arrayProperties", {}).get("statusSummary", {})
         self.counts[batch.number] = counts
-        known = sum(self.phases.get(name) is Phase.ENDED for name in batch.names)
-        if counts.get("SUCCEEDED", 0) + counts.get("FAILED", 0) <= known:
+        if self._explained(batch, counts):
             self._unexplained.pop(batch.number, None)
             return []
         seen = self._unexplained.get(batch.number, 0) + 1
@@ -164,7 +163,14 @@ class Progress:
         for status in ("FAILED", "SUCCEEDED"):
             for child in self._children(batch, status):
                 events += self._child(batch, int(child["jobId"].rpartition(":")[2]), child)
+            if self._explained(batch, counts):
+                break
         return events
+
+    def _explained(self, batch: Batch, counts: dict[str, int]) -> bool:
+        """Whether as many of its tasks are known to have ended as the service counts."""
+        known = sum(self.phases.get(name) is Phase.ENDED for name in batch.names)
+        return counts.get("SUCCEEDED", 0) + counts.get("FAILED", 0) <= known
 
     def _children(self, batch: Batch, status: str) -> Iterable[dict[str, Any]]:
         return self._aws.pages("batch", "list_jobs", "jobSummaryList", arrayJobId=batch.job, jobStatus=status)

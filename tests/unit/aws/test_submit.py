@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from botocore.awsrequest import AWSResponse
+
 from orchestrator.errors import Unavailable
 from orchestrator.providers.base import Phase, TaskChanged
-from tests.unit.aws.conftest import RUN, Cloud, request, tasks
+from tests.unit.aws.conftest import RUN, Cloud, request, tasks, told
 
 
 def sent(cloud: Cloud) -> int:
@@ -82,6 +84,26 @@ def test_a_client_that_died_after_sending_finds_what_it_sent(cloud: Cloud) -> No
     second = cloud.connect()
     second.create_pool(request())
     assert len(list(second.submit(RUN, tasks(30)))) == 30
+    assert sent(cloud) == 30
+
+
+def test_what_a_client_sent_right_before_it_died_is_found_though_listings_lag(cloud: Cloud) -> None:
+    first = cloud.connect()
+    first.create_pool(request())
+    list(first.submit(RUN, tasks(30)))
+    hidden: list[str] = []
+
+    def lag(name: str, sending: Any) -> AWSResponse | None:
+        if name == "batch.ListJobs" and len(hidden) < 2:
+            hidden.append(name)
+            return told(sending, {"jobSummaryList": []})
+        return None
+
+    cloud.wire.disturb = lag
+    second = cloud.connect()
+    second.create_pool(request())
+    assert len(list(second.submit(RUN, tasks(30)))) == 30
+    assert len(hidden) == 2
     assert sent(cloud) == 30
 
 

@@ -277,9 +277,9 @@ def definition(request: PoolRequest, place: Place, now: float) -> Body:
     }
     if place.job_role:
         container["jobRoleArn"] = place.job_role
-    if place.execution_role:
-        container["executionRoleArn"] = place.execution_role
     if request.secrets:
+        if place.execution_role:
+            container["executionRoleArn"] = place.execution_role
         arn = f"arn:{partition(place.region)}:ssm:{place.region}:{place.account}:parameter"
         container["secrets"] = [
             {"name": variable, "valueFrom": arn + secret_name(request.name, variable)}

@@ -193,7 +193,7 @@ class AwsCompute:
         if stream not in ("stdout", "stderr"):
             raise InvalidRequest(f"There is no stream '{stream}'.", remedy="There are: stdout, stderr.")
         trial, attempt = parse(task)
-        folder = RunKeys(pool).attempt(trial, attempt)
+        key = RunKeys(pool).log(trial, attempt, stream)
 
         def ended() -> str | None:
             progress = self._progress.get(pool)
@@ -202,7 +202,7 @@ class AwsCompute:
             batch, index = self._tasks(pool).places[task]
             return batch.child(index)
 
-        return logs.read(self._aws, self._store, folder, stream, offset, size, ended)
+        return logs.read(self._aws, self._store, key, offset, size, ended)
 
     # ------------------------------------------------------------------------------------------- the account
 
@@ -272,7 +272,12 @@ class AwsCompute:
             news = Feed(self._aws, store, store.bucket, f"{prefix}/" if prefix else "", run)
             known = self._settings
             alarms = Alarms(self._aws, known.events, run) if known.events is not None else None
-            return Progress(self._aws, news, self._tasks(run), known.poll_seconds, alarms)
+            words = logs.Words(self._aws, store, run)
+
+            def said(task: str, job: str) -> str:
+                return words.last(*parse(task), job)
+
+            return Progress(self._aws, news, self._tasks(run), known.poll_seconds, alarms, said)
 
         return _kept(self._progress, run, made)
 

@@ -22,9 +22,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from orchestrator.emulators import aws
-from orchestrator.providers.aws import boot, logs
+from orchestrator.providers.aws import boot
 from orchestrator.providers.aws.feed import Feed
 from orchestrator.runner.runner import S3Calls, S3Transport
+from orchestrator.storage import logs
 from tests.unit.aws.conftest import Cloud
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
@@ -178,7 +179,8 @@ def transport(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def read(cloud: Cloud, offset: int, size: int = 1 << 20) -> bytes:
-    return logs.read(cloud.connect()._aws, cloud.store, ATTEMPT, "stdout", offset, size, lambda: None)
+    """As `orchestrate logs` does."""
+    return logs.read(cloud.store, f"{ATTEMPT}/stdout.txt", offset, size) or b""
 
 
 def test_a_log_is_read_from_its_parts_while_it_grows_and_as_a_whole_at_the_end(
@@ -199,6 +201,14 @@ def test_a_log_is_read_from_its_parts_while_it_grows_and_as_a_whole_at_the_end(
     assert read(cloud, 0) == text
     assert read(cloud, 100) == b""
     assert [item.key for item in cloud.store.list(ATTEMPT)] == [key], "the parts are gone"
+
+
+def test_the_log_of_a_silent_task_is_an_object_too(cloud: Cloud, transport: S3Transport, tmp_path: Path) -> None:
+    """So that nobody asks CloudWatch for what such a task may have said."""
+    (tmp_path / "stderr.txt").write_bytes(b"")
+    transport.grow(f"{ATTEMPT}/stderr.txt", str(tmp_path / "stderr.txt"), 0, True)
+    assert logs.read(cloud.store, f"{ATTEMPT}/stderr.txt", 0, 10) == b""
+    assert logs.read(cloud.store, f"{ATTEMPT}/stdout.txt", 0, 10) is None
 
 
 def test_of_several_tries_the_latest_is_read(cloud: Cloud, transport: S3Transport, tmp_path: Path) -> None:

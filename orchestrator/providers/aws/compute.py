@@ -84,11 +84,13 @@ class AwsCompute:
             warnings.append(f"Nobody has told what {sized.machine} costs: set pool.price, or limits.max_cost is void.")
         if 0 < request_.machine.gpus < 1:
             warnings.append("AWS Batch gives out whole GPUs: each trial gets one.")
+        # Batch rents for the tasks that there are, whatever the pool may grow to.
+        nodes = min(sized.max_nodes, -(-tasks // sized.slots_per_node)) if tasks else sized.max_nodes
         return Estimate(
             api_calls=CALLS_AROUND + -(-tasks // ARRAY),
             slots=sized.slots,
-            rate=(sized.price or 0.0) * sized.max_nodes,
-            nodes=sized.max_nodes,
+            rate=(sized.price or 0.0) * nodes,
+            nodes=nodes,
             machine=sized.machine,
             warnings=tuple(warnings),
         )

@@ -86,7 +86,7 @@ time.sleep(0.5)
 open("model.txt", "w").write(sys.argv[1])
 print("loss=%r" % (float(sys.argv[1]) ** 2))
 """
-# How often the client is killed, after at most so many calls of its own, and when its machine is lost too, at the soonest.
+# How often the client is killed, after at most so many calls of its own, and from when on its machine is lost too.
 KILLS, LONGEST, LOST = 10, 40, 4
 # What stays of a run in its bucket: what it was and is, its tasks' parameters, and what its trials left.
 KEPT = re.compile(r"runs/[^/]+/(manifest\.json|record\.db|region|job\.json|ledger\.json|batches/\d+\.jsonl|trials/.*)")

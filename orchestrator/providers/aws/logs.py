@@ -54,7 +54,8 @@ class Words:
             if said.strip():
                 self._store.put(key, said)
         except ProviderError:
-            return ""  # that it failed is known without its words
+            self._left = 0  # that a task failed is known without its words, and nobody waits for them twice
+            return ""
         lines = said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1].strip()[:LAST_LINE] if lines else ""
 

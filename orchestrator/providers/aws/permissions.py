@@ -62,6 +62,7 @@ _NAMES = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:DeleteObjects": "s3:DeleteObject",
     "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "s3:ListParts": "s3:ListMultipartUploadParts",
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:UploadPart": "s3:PutObject",

@@ -86,6 +86,9 @@ def test_what_is_missing_is_made_once_and_then_nothing_is_missing(cloud: Cloud) 
         "events",
     }
     assert {check.status for check in checked(cloud).values()} == {"ok"}
+    told = (Path(__file__).parents[3] / "docs" / "aws.md").read_text()
+    made = {permissions.action(*name.replace("eventbridge", "events").split(".")) for name in cloud.wire.calls}
+    assert [action for action in made if action not in told] == [], "the page names what whoever fixes needs"
     before = profile.read_text()
     list(account.fix(aws, settings.load(cloud.home, environ), profile))
     assert profile.read_text() == before

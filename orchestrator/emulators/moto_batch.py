@@ -2,21 +2,29 @@
 
 A queue runs as many jobs at once as its environments have vCPUs for, the end of an array is the end of its children,
 children know their index, many jobs can be ended by one call, a job whose image cannot be had says so, and EventBridge
-is told when one ends.  Everything else is moto's.
+is told when one ends.  Its containers go with it when it is told to end.  Everything else is moto's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from moto import server
 from moto.batch import models, responses, urls
 from moto.events.models import events_backends
-from moto.server import main
+
+# Of every container, with a value that is this server's alone.
+LABEL, OURS = "orchestrate.emulator", uuid.uuid4().hex
 
 _changed = threading.Condition()
+_ending = threading.Event()
 _busy: dict[str, float] = {}
 _images: set[str] = set()
 # Seconds after which a job that waits looks whether it was ended.
@@ -103,6 +111,33 @@ def container_property(job: Any, name: str, default: Any) -> Any:
     return found
 
 
+def started(collection: Any, *arguments: Any, **options: Any) -> Any:
+    """A container that carries our label."""
+    if _ending.is_set():
+        raise RuntimeError("this emulator ends")
+    return _start(collection, *arguments, labels={LABEL: OURS}, **options)
+
+
+def end(*_: Any) -> None:
+    """All containers are removed, also those that a thread was just about to start."""
+    import docker
+    import requests
+    from docker.errors import APIError, DockerException
+
+    _ending.set()
+    with contextlib.suppress(DockerException, requests.RequestException):  # there is no engine (any more)
+        engine = docker.from_env().api
+
+        def remove(found: Any) -> None:
+            with contextlib.suppress(APIError):  # it is gone, or its own thread removes it
+                engine.remove_container(found["Id"], force=True)
+
+        with ThreadPoolExecutor(8) as threads:
+            while found := engine.containers(all=True, filters={"label": f"{LABEL}={OURS}"}):
+                list(threads.map(remove, found))
+    os._exit(0)
+
+
 def add_calls() -> None:
     """Teach moto, in this process, the calls that it lacks."""
     responses.BatchResponse.terminatejobs = terminate_jobs  # type: ignore[attr-defined]
@@ -110,9 +145,14 @@ def add_calls() -> None:
 
 
 if __name__ == "__main__":
+    from docker.models.containers import ContainerCollection
+
+    server.signal_handler = end  # type: ignore[assignment]
     add_calls()
+    _start = ContainerCollection.run
+    ContainerCollection.run = started
     models.Job.run = run  # type: ignore[method-assign,assignment]
     models.Job._mark_stopped = mark_stopped  # type: ignore[method-assign,assignment]
     models.Job.terminate = terminate  # type: ignore[method-assign,assignment]
     models.Job._get_container_property = container_property  # type: ignore[method-assign,assignment]
-    main(sys.argv[1:])
+    server.main(sys.argv[1:])

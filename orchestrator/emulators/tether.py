@@ -15,7 +15,8 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-_GRACE_SECONDS = 2.0
+# Emulators of machines give back containers meanwhile.
+_GRACE_SECONDS = 5.0
 
 
 def main(temporary: str, argv: list[str]) -> int:

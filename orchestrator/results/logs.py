@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.errors import NotFound
+from orchestrator.storage import logs
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import RunKeys
 
@@ -23,10 +23,7 @@ class Tail:
     def read(self) -> Iterator[bytes]:
         """Everything written since, in pieces; nothing where nothing has been written (yet)."""
         while True:
-            try:
-                data = self._store.read_range(self._key, self._offset, CHUNK)
-            except NotFound:
-                return
+            data = logs.read(self._store, self._key, self._offset, CHUNK)
             if not data:
                 return
             self._offset += len(data)

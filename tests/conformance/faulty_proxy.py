@@ -31,12 +31,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class FaultyProxy:
-    """Use it as a context manager; ``endpoint`` is where it listens, ``faults`` counts what it did."""
+    """Use it as a context manager; ``endpoint`` is where it listens, ``faults`` counts what it did.
+
+    ``client_calls`` are those of boto3, so of the client and of none of its tasks.
+    """
 
     def __init__(self, endpoint: str, share: float, seed: int) -> None:
         upstream = urlsplit(endpoint)
         self.faults: Counter[str] = Counter()
-        self.calls = 0
+        self.calls = self.client_calls = 0
         chance, lock = random.Random(seed), threading.Lock()
         proxy = self
 
@@ -53,6 +56,7 @@ class FaultyProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 with lock:
                     proxy.calls += 1
+                    proxy.client_calls += "Boto3" in (self.headers.get("User-Agent") or "")
                     fault = chance.choice(("throttled", "failed", "lost")) if chance.random() < share else ""
                     proxy.faults[fault or "none"] += 1
                 service = _SERVICE.search(self.headers.get("Authorization") or "")

@@ -26,7 +26,7 @@ from orchestrator.emulators.aws import emulated_aws
 from orchestrator.emulators.childserver import ServerFailed
 from orchestrator.emulators.emulated import environment
 from orchestrator.providers.aws import connect
-from orchestrator.storage.layout import Home
+from orchestrator.storage.layout import Home, RunKeys
 from orchestrator.storage.open import open_store
 from orchestrator.storage.s3 import S3Store
 from orchestrator.testing.conformance import SECRET, Bench, ProviderSuite, Story
@@ -86,8 +86,8 @@ time.sleep(0.5)
 open("model.txt", "w").write(sys.argv[1])
 print("loss=%r" % (float(sys.argv[1]) ** 2))
 """
-# How often the client is killed, and which time its machine is lost too.
-KILLS, LOST = 10, 6
+# How often the client is killed, after at most so many calls of its own, and from when on its machine is lost too.
+KILLS, LONGEST, LOST = 10, 40, 4
 # What stays of a run in its bucket: what it was and is, its tasks' parameters, and what its trials left.
 KEPT = re.compile(r"runs/[^/]+/(manifest\.json|record\.db|region|job\.json|ledger\.json|batches/\d+\.jsonl|trials/.*)")
 
@@ -137,7 +137,7 @@ def table(program: list[str], folder: Path, env: dict[str, str], run: str) -> li
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("trials", [12, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("trials", [30, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_client(
     engine_host: str, tmp_path: Path, trials: int
 ) -> None:
@@ -172,36 +172,42 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
         reaper = Reaper(engine_host, seed=11)
         reaper.start()
         started.callback(reaper.stop)
-        kills, arguments = 0, ["run", "sweep.yaml", "--yes"]
+        kills, lost, arguments = 0, False, ["run", "sweep.yaml", "--yes"]
+        told = (tmp_path / "told.txt").open("wb")
+        started.enter_context(told)
+        store = open_store(variables["ORCHESTRATE_AWS_STORAGE"], home)
         while True:
-            client = subprocess.Popen([*program, *arguments], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
-            assert client.stderr is not None
-            if 1 < kills < KILLS:  # the first two may come before there is a run, the others go on with it
-                while b"survival-" not in client.stderr.readline() and client.poll() is None:
-                    pass
-            try:
-                _, told = client.communicate(timeout=chance.uniform(0.2, 2.0) if kills < KILLS else 1500.0)
+            client = subprocess.Popen([*program, *arguments], cwd=tmp_path, env=env, stdout=told, stderr=told)
+            if kills == KILLS:
+                client.wait(1500.0)
                 break
-            except subprocess.TimeoutExpired:
-                client.kill()
-                client.communicate()
-                kills += 1
+            at = proxy.client_calls + chance.randint(1, LONGEST)
+            while proxy.client_calls < at and client.poll() is None:
+                time.sleep(0.01)
+            if client.poll() is not None:
+                break
+            client.kill()
+            client.wait()
+            kills += 1
             runs = list(home.runs.glob("survival-*/record.db"))
             arguments = ["resume", runs[0].parent.name] if runs else arguments
-            if kills == LOST and runs:  # with all that its machine knew of the run
-                place = f"{variables['ORCHESTRATE_AWS_STORAGE']}/runs/{runs[0].parent.name}"
-                shutil.rmtree(runs[0].parent)
-                subprocess.run([*program, "attach", place], cwd=tmp_path, env=env, check=True, capture_output=True)
-        assert client.returncode == 0, told.decode()
+            if kills >= LOST and not lost and runs:  # with all that its machine knew of the run
+                keys = RunKeys(runs[0].parent.name)
+                with environment(variables):
+                    lost = store.exists(keys.record)
+                if lost:
+                    shutil.rmtree(runs[0].parent)
+                    place = f"{store.url}/{keys.root}"
+                    subprocess.run([*program, "attach", place], cwd=tmp_path, env=env, check=True, capture_output=True)
+        assert client.returncode == 0, (tmp_path / "told.txt").read_text()[-3000:]
+        assert (kills, lost) == (KILLS, True)
         (run,) = (record.parent.name for record in home.runs.glob("survival-*/record.db"))
-        assert kills == KILLS
         assert sum(proxy.faults[name] for name in ("throttled", "failed", "lost")) > proxy.calls * 0.15
         assert reaper.killed > reaper.seen * 0.2
         assert table(program, tmp_path, env, run) == undisturbed
 
         with environment(variables), closing(connect(home, "look")) as compute:
             assert list(compute.owned()) == []
-            store = open_store(variables["ORCHESTRATE_AWS_STORAGE"], home)
             assert [item.key for item in store.list("runs") if not KEPT.fullmatch(item.key)] == []
             assert isinstance(store, S3Store)
             assert list(store.unfinished(older_than=-60.0)) == []

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from orchestrator.emulators import docker_engine
 from orchestrator.emulators.azurite import Azurite, find_azurite
 from orchestrator.emulators.childserver import ChildServer, ServerFailed
 from orchestrator.emulators.emulated import emulated
@@ -131,6 +133,54 @@ def test_a_tethered_server_goes_with_its_children_when_its_starter_is_killed(tmp
     finally:
         starter.kill()
         starter.wait()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
+def test_an_emulated_aws_takes_its_containers_with_it_however_its_starter_ends(
+    engine_host: str, how: signal.Signals
+) -> None:
+    name = f"endless-{how.name.lower()}"
+    script = textwrap.dedent(
+        f"""
+        import signal, sys, boto3
+        from orchestrator.emulators.aws import ROLE, emulated_aws
+        from orchestrator.emulators.emulated import environment
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        with emulated_aws(docker_host={engine_host!r}) as variables, environment(variables):
+            batch, ec2 = boto3.client("batch"), boto3.client("ec2")
+            subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+            group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+            role = boto3.client("iam").get_role(RoleName=ROLE)["Role"]["Arn"]
+            machines = {{"type": "EC2", "minvCpus": 0, "maxvCpus": 2, "instanceTypes": ["optimal"],
+                        "instanceRole": ROLE, "subnets": [subnet], "securityGroupIds": [group]}}
+            batch.create_compute_environment(
+                computeEnvironmentName={name!r}, type="MANAGED", state="ENABLED", serviceRole=role,
+                computeResources=machines)
+            order = [{{"order": 1, "computeEnvironment": {name!r}}}]
+            batch.create_job_queue(jobQueueName={name!r}, state="ENABLED", priority=1, computeEnvironmentOrder=order)
+            container = {{"image": {docker_engine.BASE_IMAGE!r}, "command": ["sleep", "600"], "vcpus": 1, "memory": 64}}
+            batch.register_job_definition(
+                jobDefinitionName={name!r}, type="container", containerProperties=container)
+            for _ in range(3):  # one of them waits for room
+                batch.submit_job(jobName={name!r}, jobQueue={name!r}, jobDefinition={name!r})
+            signal.pause()
+        """
+    )
+    with closing(docker_engine.connect(engine_host)) as engine:
+
+        def alive() -> int:
+            return len(engine.api.containers(filters={"name": name}))
+
+        starter = subprocess.Popen([sys.executable, "-c", script])
+        try:
+            wait_for(alive, lambda count: count == 2)
+            starter.send_signal(how)
+            starter.wait()
+            wait_for(alive, lambda count: count == 0)
+            assert engine.api.containers(all=True, filters={"name": name}) == []
+        finally:
+            starter.kill()
+            starter.wait()
 
 
 def test_a_users_tests_get_the_emulators_by_naming_them(pytester: pytest.Pytester) -> None:

@@ -21,6 +21,8 @@ from orchestrator.providers.checks import Check
 
 INSTANCES, TASKS, EXECUTION = "orchestrate-instances", "orchestrate-tasks", "orchestrate-execution"
 EVENTS = "orchestrate-events"
+# Services that rent machines by a role of their own, which an account has after its first use of them.
+LINKED = ("batch.amazonaws.com", "spot.amazonaws.com")
 # Seconds that an event is kept for a client that is away.
 RETENTION = 86_400
 
@@ -57,6 +59,10 @@ def fix(aws: Aws, settings: Settings, profile: Path) -> Iterator[Check]:
     store = settings.storage or values["storage"]
     yield _bucket(aws, bucket_of(store)[0])
     yield _network(aws, settings)
+    for service in LINKED if settings.service_role is None else LINKED[1:]:
+        if not linked(aws, service):
+            aws.call("iam", "create_service_linked_role", AWSServiceName=service)
+            yield Check("role of AWS", "ok", f"that of {service} made")
     if not _has(aws, "get_instance_profile", InstanceProfileName=settings.instance_role.rpartition("/")[2]):
         managed = f"arn:{partition(aws.region)}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
         made = _role(aws, INSTANCES, "ec2.amazonaws.com")
@@ -120,6 +126,11 @@ def _has(aws: Aws, operation: str, **arguments: Any) -> bool:
     except NotFound:
         return False
     return True
+
+
+def linked(aws: Aws, service: str) -> bool:
+    """Whether the account has the role that this service acts by."""
+    return bool(aws.call("iam", "list_roles", PathPrefix=f"/aws-service-role/{service}/")["Roles"])
 
 
 def _role(aws: Aws, name: str, service: str, policy: permissions.Policy | None = None) -> str:

@@ -50,5 +50,8 @@ class Alarms:
         return found
 
     def _ours(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        detail: dict[str, Any] = json.loads(message["Body"])["detail"]
-        return detail if str(detail.get("jobQueue", "")).endswith(self._queue) else None
+        try:
+            detail: dict[str, Any] = json.loads(message["Body"])["detail"]
+            return detail if str(detail.get("jobQueue", "")).endswith(self._queue) else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None  # somebody else has put it there

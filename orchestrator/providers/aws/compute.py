@@ -84,11 +84,13 @@ class AwsCompute:
             warnings.append(f"Nobody has told what {sized.machine} costs: set pool.price, or limits.max_cost is void.")
         if 0 < request_.machine.gpus < 1:
             warnings.append("AWS Batch gives out whole GPUs: each trial gets one.")
+        # Batch rents for the tasks that there are, whatever the pool may grow to.
+        nodes = min(sized.max_nodes, -(-tasks // sized.slots_per_node)) if tasks else sized.max_nodes
         return Estimate(
             api_calls=CALLS_AROUND + -(-tasks // ARRAY),
             slots=sized.slots,
-            rate=(sized.price or 0.0) * sized.max_nodes,
-            nodes=sized.max_nodes,
+            rate=(sized.price or 0.0) * nodes,
+            nodes=nodes,
             machine=sized.machine,
             warnings=tuple(warnings),
         )
@@ -193,7 +195,7 @@ class AwsCompute:
         if stream not in ("stdout", "stderr"):
             raise InvalidRequest(f"There is no stream '{stream}'.", remedy="There are: stdout, stderr.")
         trial, attempt = parse(task)
-        folder = RunKeys(pool).attempt(trial, attempt)
+        key = RunKeys(pool).log(trial, attempt, stream)
 
         def ended() -> str | None:
             progress = self._progress.get(pool)
@@ -202,7 +204,7 @@ class AwsCompute:
             batch, index = self._tasks(pool).places[task]
             return batch.child(index)
 
-        return logs.read(self._aws, self._store, folder, stream, offset, size, ended)
+        return logs.read(self._aws, self._store, key, offset, size, ended)
 
     # ------------------------------------------------------------------------------------------- the account
 
@@ -272,7 +274,12 @@ class AwsCompute:
             news = Feed(self._aws, store, store.bucket, f"{prefix}/" if prefix else "", run)
             known = self._settings
             alarms = Alarms(self._aws, known.events, run) if known.events is not None else None
-            return Progress(self._aws, news, self._tasks(run), known.poll_seconds, alarms)
+            words = logs.Words(self._aws, store, run)
+
+            def said(task: str, job: str) -> str:
+                return words.last(*parse(task), job)
+
+            return Progress(self._aws, news, self._tasks(run), known.poll_seconds, alarms, said)
 
         return _kept(self._progress, run, made)
 

@@ -69,14 +69,13 @@ def _storage(aws: Aws, settings: Settings) -> Check:
         url = settings.store_url()
         bucket, prefix = account.bucket_of(url)
         aws.call("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
-        answer = aws.call("s3", "get_bucket_location", Bucket=bucket)
+        place = aws.call("s3", "head_bucket", Bucket=bucket).get("BucketRegion") or aws.region
     except NotFound as error:
         return _failed("storage", error, FIX)
     except AuthenticationFailed as error:
         return _failed("storage", error)
     except OrchestrateError as error:
         return _failed("storage", error, error.remedy)
-    place = answer.get("LocationConstraint") or "us-east-1"
     if place != aws.region:
         detail = f"{url} is in {place}, and the machines would be in {aws.region}"
         return Check("storage", "warn", detail, "Every byte between them costs: use a bucket in the same region.")
@@ -119,6 +118,19 @@ def _roles(aws: Aws, settings: Settings) -> Iterator[Check]:
             yield Check(check, "warn", detail, error.remedy or POLICY)
         else:
             yield Check(check, "ok", plain)
+    for service in account.LINKED if settings.service_role is None else account.LINKED[1:]:
+        yield _linked(aws, service)
+
+
+def _linked(aws: Aws, service: str) -> Check:
+    """The service makes its role itself where the caller may, which the policy of those who run sweeps does not say."""
+    check = f"role of {service.partition('.')[0]}"
+    try:
+        if account.linked(aws, service):
+            return Check(check, "ok", f"the account has that of {service}")
+        return Check(check, "fail", f"the account has none of {service}, so it gets no machines", FIX)
+    except ProviderError as error:
+        return Check(check, "warn", f"it could not be looked for: {error.message}", error.remedy or POLICY)
 
 
 def _permissions(aws: Aws, settings: Settings, who: dict[str, Any]) -> Iterator[Check]:
@@ -168,8 +180,8 @@ def _events(aws: Aws, settings: Settings) -> Check:
     if settings.events is None:
         return Check("events", "ok", f"not set up; progress is asked for by lists. {FIX}")
     try:
-        wanted = ["ApproximateNumberOfMessages"]
-        aws.call("sqs", "get_queue_attributes", QueueUrl=settings.events, AttributeNames=wanted)
+        # By what a run does: whoever else reads finds the message where it was.
+        aws.call("sqs", "receive_message", QueueUrl=settings.events, MaxNumberOfMessages=1, VisibilityTimeout=0)
     except ProviderError as error:
         return _failed("events", error, FIX)
     return Check("events", "ok", settings.events)

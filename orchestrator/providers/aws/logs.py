@@ -7,53 +7,57 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, ProviderError
 from orchestrator.providers.aws.client import Aws
+from orchestrator.storage import logs
 from orchestrator.storage.base import ObjectStore
+from orchestrator.storage.layout import RunKeys
 
 GROUP = "/aws/batch/job"
 # Events of one page, and pages that are read: such a container has only said why it could not begin.
 EVENTS, PAGES = 10_000, 5
+# Containers of a run whose own words are kept by one client: what keeps many from beginning is the same for all.
+KEPT = 10
+# Of a container's last line, so much becomes part of the reason.
+LAST_LINE = 300
 
 
-def read(
-    aws: Aws, store: ObjectStore, attempt: str, stream: str, offset: int, size: int, job: Callable[[], str | None]
-) -> bytes:
-    """Bytes of ``stdout`` or ``stderr`` from ``offset``; ``attempt`` is the key of the attempt's folder.
+def read(aws: Aws, store: ObjectStore, key: str, offset: int, size: int, job: Callable[[], str | None]) -> bytes:
+    """Bytes from ``offset`` of the stream whose whole is ``key``.
 
     ``job`` gives the id of the job where it has ended.
     """
     if size <= 0:
         return b""
-    whole = f"{attempt}/{stream}.txt"
-    try:
-        return store.read_range(whole, offset, size)
-    except NotFound:
-        pass
-    found = _parts(store, attempt, stream, offset, size)
+    found = logs.read(store, key, offset, size)
     if found is not None:
         return found
-    ended = job() if stream == "stderr" else None
+    ended = job() if key.endswith("/stderr.txt") else None
     return _cloudwatch(aws, ended)[offset : offset + size] if ended is not None else b""
 
 
-def _parts(store: ObjectStore, attempt: str, stream: str, offset: int, size: int) -> bytes | None:
-    """From the parts of the latest try, which follow each other without gaps; None where there are none at all."""
-    folder = f"{attempt}/log"
-    tries: dict[int, list[tuple[int, int, str]]] = {}
-    for item in store.list(folder):
-        number, name, begin = item.key[len(folder) + 1 :].split("/")
-        parts = tries.setdefault(int(number), [])
-        if name == f"{stream}.txt":
-            parts.append((int(begin), item.size, item.key))
-    if not tries:
-        return None
-    data = b""
-    for start, length, key in sorted(tries[max(tries)]):
-        reached = offset + len(data)
-        if len(data) < size and start <= reached < start + length:
-            data += store.read_range(key, reached - start, size - len(data))
-    return data
+class Words:
+    """What containers said whose runner never came to say anything, stored where their logs would be."""
+
+    def __init__(self, aws: Aws, store: ObjectStore, run: str) -> None:
+        self._aws, self._store, self._keys = aws, store, RunKeys(run)
+        self._left = KEPT
+
+    def last(self, trial: int, attempt: int, job: str) -> str:
+        """The last line of a job that has failed; empty where it said nothing, or enough have been asked."""
+        key = self._keys.log(trial, attempt, "stderr")
+        try:
+            if self._left <= 0 or logs.read(self._store, key, 0, 1) is not None:
+                return ""
+            self._left -= 1
+            said = _cloudwatch(self._aws, job)
+            if said.strip():
+                self._store.put(key, said)
+        except ProviderError:
+            self._left = 0  # that a task failed is known without its words, and nobody waits for them twice
+            return ""
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip()[:LAST_LINE] if lines else ""
 
 
 def _cloudwatch(aws: Aws, job: str) -> bytes:

@@ -13,6 +13,11 @@ def place(aws: Aws, settings: Settings, wanted: PoolRequest, store: str, runner:
     """Raises InvalidRequest naming what is missing and the variable that gives it."""
     subnets, groups = find(aws, settings)
     emulated = settings.endpoint is not None
+    if settings.s3_endpoint is not None and not emulated:
+        raise InvalidRequest(
+            f"Tasks on AWS sign for AWS's own S3, and AWS_ENDPOINT_URL_S3 names {settings.s3_endpoint}.",
+            remedy="Unset it for runs with provider aws.",
+        )
     if settings.job_role is None and not emulated:
         raise InvalidRequest(
             f"{PREFIX}JOB_ROLE is not set, so the tasks could not reach {store}.",

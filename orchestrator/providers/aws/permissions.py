@@ -45,6 +45,15 @@ SECRETS = ("ssm:DeleteParameters", "ssm:PutParameter")
 LOGS = ("logs:GetLogEvents",)
 ROLES = ("iam:PassRole",)
 EVENTS = ("sqs:DeleteMessage", "sqs:ReceiveMessage")
+# With a role for secrets, ECS pulls the image and writes the container's own words by that one too.
+STARTING = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetAuthorizationToken",
+    "ecr:GetDownloadUrlForLayer",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+)
 
 # What an operation is called in IAM, where that is not its own name.
 _NAMES = {
@@ -53,6 +62,7 @@ _NAMES = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:DeleteObjects": "s3:DeleteObject",
     "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "s3:ListParts": "s3:ListMultipartUploadParts",
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:UploadPart": "s3:PutObject",
@@ -81,9 +91,7 @@ def for_user(region: str, account: str, store: str, roles: Mapping[str, str | No
     """
     bucket, inside = _places(region, store)
     arn = f"arn:{partition(region)}"
-    passed = sorted(
-        {role if role.startswith("arn:") else f"{arn}:iam::{account}:role/{role}" for role in roles.values() if role}
-    )
+    passed = sorted(_role(role, f"{arn}:iam::{account}") for role in roles.values() if role)
     statements = [
         _allow(ANYWHERE, "*"),
         _allow(BUCKET, bucket),
@@ -105,13 +113,19 @@ def for_tasks(region: str, store: str) -> Policy:
 
 def for_execution(region: str, account: str) -> Policy:
     """What the role needs that hands secrets to containers."""
-    return _policy(_allow(("ssm:GetParameters",), f"arn:{partition(region)}:ssm:*:{account}:parameter/orchestrate/*"))
+    parameters = f"arn:{partition(region)}:ssm:*:{account}:parameter/orchestrate/*"
+    return _policy(_allow(("ssm:GetParameters",), parameters), _allow(STARTING, "*"))
 
 
 def trust(service: str) -> Policy:
     """Who may take a role."""
     principal = {"Service": service}
     return _policy({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})
+
+
+def _role(role: str, account: str) -> str:
+    """The role's ARN, by its name or ARN or by that of the profile of instances that is named like it."""
+    return role.replace(":instance-profile/", ":role/") if role.startswith("arn:") else f"{account}:role/{role}"
 
 
 def _places(region: str, store: str) -> tuple[str, str]:

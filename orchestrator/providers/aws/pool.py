@@ -45,6 +45,11 @@ class _Seen:
     def things(self) -> list[dict[str, Any]]:
         return [*([self.queue] if self.queue is not None else []), *self.environments]
 
+    @property
+    def names(self) -> set[str]:
+        queue = {self.queue["jobQueueName"]} if self.queue is not None else set()
+        return queue | {environment["computeEnvironmentName"] for environment in self.environments}
+
 
 class Pool:
     """One run's part of the account.
@@ -83,11 +88,14 @@ class Pool:
                     "make.",
                     remedy="Give the sweep another name, or delete it.",
                 )
-            if thing["status"] == "DELETING" or thing["state"] == "DISABLED":
-                raise Unavailable(f"The pool {self._run} is still being deleted.")
+        if any(thing["status"] == "DELETING" or thing["state"] == "DISABLED" for thing in seen.things):
+            # Whoever began with it may be dead.
+            self._take_down(seen)
+            raise Unavailable(f"The pool {self._run} is still being deleted.")
         self._wanted, self._place, self._deleting = wanted, place, False
-        self._store_secrets(wanted)
+        # The definition first: it names the secrets, so that whoever cleans up finds them by it.
         self._aws.call("batch", "register_job_definition", **request.definition(wanted, place, self._now()))
+        self._store_secrets(wanted)
         deadline = self._now() + PATIENCE
         while True:
             state, _ = self._advance(seen)
@@ -115,13 +123,13 @@ class Pool:
         if missing:
             self._create_template(wanted)
             for body in missing:
-                self._make("create_compute_environment", body)
+                self._make("create_compute_environment", body, body["computeEnvironmentName"])
             return PoolState.CREATING, "the compute environment is being made"
         if any(thing["status"] != "VALID" for thing in there.values()):
             return PoolState.CREATING, "the compute environment is being made"
         if seen.queue is None:
             arns = [there[body["computeEnvironmentName"]]["computeEnvironmentArn"] for body in bodies]
-            self._make("create_job_queue", request.queue(wanted, arns))
+            self._make("create_job_queue", request.queue(wanted, arns), request.name(self._run))
             return PoolState.CREATING, "the job queue is being made"
         return (PoolState.READY if self._usable(seen) else PoolState.CREATING), ""
 
@@ -130,14 +138,12 @@ class Pool:
         queue = seen.queue
         return queue is not None and queue["status"] == "VALID" and queue["state"] == "ENABLED"
 
-    def _make(self, operation: str, body: dict[str, Any]) -> None:
+    def _make(self, operation: str, body: dict[str, Any], name: str) -> None:
         """A thing that another call has made meanwhile, or this one before its answer was lost, is the one wanted."""
         try:
             self._aws.call("batch", operation, **body)
         except InvalidRequest:
-            seen = self._look()
-            made = seen.queue is not None if operation == "create_job_queue" else bool(seen.environments)
-            if not made:
+            if name not in self._look().names:
                 raise
 
     def _create_template(self, wanted: PoolRequest) -> None:
@@ -159,15 +165,21 @@ class Pool:
     def _look(self, before: _Seen | None = None) -> _Seen:
         """Two calls; while a pool is made, only what is not there yet is asked for again."""
         environments = before.environments if before is not None else []
-        if not environments or any(thing["status"] != "VALID" for thing in environments):
+        if len(environments) < self._expected or any(thing["status"] != "VALID" for thing in environments):
             names = list(request.environment_names(self._run))
             answer = self._aws.call("batch", "describe_compute_environments", computeEnvironments=names)
             environments = [thing for thing in answer["computeEnvironments"] if thing["status"] != _GONE]
-            if before is not None and not before.environments:
+            if before is not None and len(before.environments) < self._expected:
                 return _Seen(before.queue, environments)
         answer = self._aws.call("batch", "describe_job_queues", jobQueues=[request.name(self._run)])
         queues = [thing for thing in answer["jobQueues"] if thing["status"] != _GONE]
         return _Seen(queues[0] if queues else None, environments)
+
+    @property
+    def _expected(self) -> int:
+        """How many environments a whole pool has."""
+        wanted = self._wanted
+        return 2 if wanted is not None and wanted.spot and wanted.on_demand_fallback else 1
 
     def exists(self) -> bool:
         return self._look().queue is not None

@@ -19,11 +19,11 @@ _NO_STORE = "s3://<bucket>"
 def calls(
     home: Home, wanted: PoolRequest, tasks: Iterable[Task], now: Callable[[], float] = time.time
 ) -> Iterator[Call]:
-    """Secrets, definition, environments and queue; then for each array its list of parameters and its submission."""
+    """Definition, secrets, environments and queue; then for each array its list of parameters and its submission."""
     place = _place(settings.load(home), wanted)
+    yield Call("register_job_definition", request.definition(wanted, place, now()))
     for variable, value in wanted.secrets.items():
         yield Call("put_parameter", request.secret(wanted.name, variable, value))
-    yield Call("register_job_definition", request.definition(wanted, place, now()))
     template = request.launch_template(wanted)
     if template is not None:
         yield Call("create_launch_template", template)

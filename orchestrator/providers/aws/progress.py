@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.providers.aws import states
@@ -26,7 +27,10 @@ COUNTED_EVERY = 60.0
 
 
 class Progress:
-    """Looks at one run's batches.  ``phases`` is where each task was when it was last heard of."""
+    """Looks at one run's batches.  ``phases`` is where each task was when it was last heard of.
+
+    ``said`` gives the last line of a failed task's container, by the task's name and its job.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Progress:
         batches: Batches,
         interval: float,
         alarms: Alarms | None = None,
+        said: Callable[[str, str], str] = lambda name, job: "",
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
@@ -43,7 +48,7 @@ class Progress:
         self._aws, self._feed, self._batches, self._interval = aws, feed, batches, interval
         self._monotonic, self._sleep, self._now = monotonic, sleep, now
         self._looked = -interval
-        self._alarms = alarms
+        self._alarms, self._said = alarms, said
         self._counted = -COUNTED_EVERY
         self._unexplained: dict[int, int] = {}
         self.phases: dict[str, Phase] = {}
@@ -150,8 +155,7 @@ class Progress:
         else:
             counts = job.get("arrayProperties", {}).get("statusSummary", {})
         self.counts[batch.number] = counts
-        known = sum(self.phases.get(name) is Phase.ENDED for name in batch.names)
-        if counts.get("SUCCEEDED", 0) + counts.get("FAILED", 0) <= known:
+        if self._explained(batch, counts):
             self._unexplained.pop(batch.number, None)
             return []
         seen = self._unexplained.get(batch.number, 0) + 1
@@ -164,7 +168,14 @@ class Progress:
         for status in ("FAILED", "SUCCEEDED"):
             for child in self._children(batch, status):
                 events += self._child(batch, int(child["jobId"].rpartition(":")[2]), child)
+            if self._explained(batch, counts):
+                break
         return events
+
+    def _explained(self, batch: Batch, counts: dict[str, int]) -> bool:
+        """Whether as many of its tasks are known to have ended as the service counts."""
+        known = sum(self.phases.get(name) is Phase.ENDED for name in batch.names)
+        return counts.get("SUCCEEDED", 0) + counts.get("FAILED", 0) <= known
 
     def _children(self, batch: Batch, status: str) -> Iterable[dict[str, Any]]:
         return self._aws.pages("batch", "list_jobs", "jobSummaryList", arrayJobId=batch.job, jobStatus=status)
@@ -172,8 +183,15 @@ class Progress:
     def _child(self, batch: Batch, index: int, job: dict[str, Any]) -> list[TaskChanged]:
         if states.PHASES[job["status"]] is not Phase.ENDED:
             return []
+        name = batch.names[index]
+        if self.phases.get(name) is Phase.ENDED:
+            return []
         at = (job.get("stoppedAt") or job.get("createdAt") or 0) / 1000
-        return self._now_in(batch.names[index], Phase.ENDED, at, states.how_ended(job))
+        ended = states.how_ended(job)
+        if ended.exit_code and ended.cause in (Cause.COMMAND, Cause.EXIT_CODE):
+            last = self._said(name, batch.child(index))
+            ended = replace(ended, reason=f"{ended.reason.rstrip('.')}: {last}") if last else ended
+        return self._now_in(name, Phase.ENDED, at, ended)
 
     def why_waiting(self) -> str:
         """The reason that AWS gives for a task that it cannot place; empty where it gives none."""

@@ -109,6 +109,11 @@ def sizing(request: PoolRequest) -> Sizing:
         return _families(request, cpus)
     choice = catalogue.choose("aws", need, spot=request.spot, vm_size=request.vm_size)
     size = choice.size
+    if size.retired is not None:
+        raise InvalidRequest(
+            f"AWS Batch has had no image for machines of size {size.name} since {size.retired}.",
+            remedy="Choose a newer pool.vm_size, such as g4dn.xlarge, or leave it out.",
+        )
     per_node = max(1, min(choice.slots, int(size.gpus) // gpus if gpus else choice.slots, request.slots or 1 << 30))
     wanted = math.ceil(request.slots / per_node) if request.slots else None
     nodes = min((number for number in (request.max_nodes, wanted) if number), default=DEFAULT_MAX_NODES)
@@ -277,9 +282,9 @@ def definition(request: PoolRequest, place: Place, now: float) -> Body:
     }
     if place.job_role:
         container["jobRoleArn"] = place.job_role
-    if place.execution_role:
-        container["executionRoleArn"] = place.execution_role
     if request.secrets:
+        if place.execution_role:
+            container["executionRoleArn"] = place.execution_role
         arn = f"arn:{partition(place.region)}:ssm:{place.region}:{place.account}:parameter"
         container["secrets"] = [
             {"name": variable, "valueFrom": arn + secret_name(request.name, variable)}

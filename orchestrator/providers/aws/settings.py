@@ -24,13 +24,14 @@ PREFIX = "ORCHESTRATE_AWS_"
 # What an AWS account calls it where the console has made one.
 DEFAULT_INSTANCE_ROLE = "ecsInstanceRole"
 
+_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Roles are names or ARNs.  ``endpoint`` is that of an emulator, None for AWS itself; ``events`` the URL of a queue
-    of SQS that is told of failed tasks."""
+    of SQS that is told of failed tasks; ``s3_endpoint`` that of a service which is not AWS's own S3."""
 
     storage: str | None = None
     subnets: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Settings:
     job_role: str | None = None
     endpoint: str | None = None
     events: str | None = None
+    s3_endpoint: str | None = None
 
     @property
     def poll_seconds(self) -> float:
@@ -48,12 +50,13 @@ class Settings:
 
     @property
     def task_endpoint(self) -> str | None:
-        """The emulator as the tasks' containers reach it: this machine's loopback is not theirs."""
+        """The emulator's store as the tasks' containers reach it: this machine's loopback is not theirs."""
         if self.endpoint is None:
             return None
-        parts = urlsplit(self.endpoint)
+        endpoint = self.s3_endpoint or self.endpoint
+        parts = urlsplit(endpoint)
         if parts.hostname not in _LOOPBACK:
-            return self.endpoint
+            return endpoint
         return f"{parts.scheme}://host.docker.internal:{parts.port}"
 
     def store_url(self) -> str:
@@ -91,12 +94,21 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
         text("JOB_ROLE"),
         _emulator(values.get("AWS_ENDPOINT_URL_BATCH") or values.get("AWS_ENDPOINT_URL")),
         text("EVENTS"),
+        _other_than_aws(values.get("AWS_ENDPOINT_URL_S3")),
     )
 
 
 def _emulator(endpoint: str | None) -> str | None:
+    """An emulator's tasks get the caller's keys as variables, so what may lead to AWS must not be taken for one.
+
+    AWS Batch speaks TLS alone, through whatever proxy; emulators on one's own machine do not.
+    """
+    return _other_than_aws(endpoint) if urlsplit(endpoint or "").scheme == "http" else None
+
+
+def _other_than_aws(endpoint: str | None) -> str | None:
     host = urlsplit(endpoint or "").hostname or ""
-    return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) or not host else (endpoint or "").rstrip("/")
+    return None if not host or host.endswith(_OF_AWS) else (endpoint or "").rstrip("/")
 
 
 def _profile(path: Path) -> dict[str, str]:

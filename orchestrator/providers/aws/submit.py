@@ -27,6 +27,8 @@ ARRAY = 10_000
 FIRST, GROWTH = 16, 4
 # Looks for a job whose submission got no answer, and the seconds between two: listings may lag behind.
 LOOKS, LAG = 3, 2.0
+# Seconds for which a list without a job may still get one; beyond any lag and any difference of clocks.
+RECENT = 300.0
 TRIES = 6
 
 
@@ -47,10 +49,17 @@ class Batches:
     """The batches of one run.  ``lag`` is how far listings may be behind, in seconds."""
 
     def __init__(
-        self, aws: Aws, store: ObjectStore, run: str, *, lag: float = LAG, sleep: Callable[[float], object] = time.sleep
+        self,
+        aws: Aws,
+        store: ObjectStore,
+        run: str,
+        *,
+        lag: float = LAG,
+        sleep: Callable[[float], object] = time.sleep,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._aws, self._store, self._run = aws, store, run
-        self._lag, self._sleep = lag, sleep
+        self._lag, self._sleep, self._now = lag, sleep, now
         self._last = 0
         self._loaded = False
         self.known: dict[int, Batch] = {}
@@ -63,15 +72,21 @@ class Batches:
 
     def load(self) -> None:
         """Ask the service for all batches.  Raises InvalidRequest where there is no queue."""
-        jobs = self._jobs(f"{request.name(self._run)}-b*")
-        for name, job in jobs.items():
+        for name, job in self._jobs(f"{request.name(self._run)}-b*").items():
             number = int(name.rpartition("-b")[2])
             if number not in self.known or self.known[number].job != job:
                 self._add(number, job, self._names(number))
         if not self._loaded:
-            prefix = f"{RunKeys(self._run).root}/batches"
-            numbers = [int(item.key.rpartition("/")[2].partition(".")[0]) for item in self._store.list(prefix)]
-            self._last = max([self._last, *numbers, *self.known])
+            lists = {
+                int(item.key.rpartition("/")[2].partition(".")[0]): item.modified
+                for item in self._store.list(f"{RunKeys(self._run).root}/batches")
+            }
+            self._last = max([self._last, *lists, *self.known])
+            if self._last not in self.known and self._now() - lists.get(self._last, 0.0) < RECENT:
+                # Whoever wrote the list may have sent it and died, too shortly ago for listings.
+                found = self._looked_for(request.batch_name(self._run, self._last))
+                if found is not None:
+                    self._add(self._last, found, self._names(self._last))
             self._loaded = True
 
     def submit(self, tasks: Iterable[Task]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -42,6 +43,12 @@ class Body:
 def answer(request: Any, status: int, code: str) -> AWSResponse:
     headers = {"x-amzn-ErrorType": code, "Content-Type": "application/json"}
     return AWSResponse(request.url, status, headers, Body(b'{"message": "made up"}'))
+
+
+def told(sending: Any, document: dict[str, Any]) -> AWSResponse:
+    """An answer of a service that speaks JSON."""
+    headers = {"Content-Type": "application/json"}
+    return AWSResponse(sending.url, 200, headers, Body(json.dumps(document).encode()))
 
 
 class Wire:
@@ -91,14 +98,14 @@ class Cloud:
         self.home, self.endpoint = home, endpoint
         self.wire = Wire()
         self.store = S3Store(aws.BUCKET)
-        self._session = boto3.Session()
-        self._session.events.register("before-send", self.wire.seen)
+        self.session = boto3.Session()
+        self.session.events.register("before-send", self.wire.seen)
         self._clients: dict[str, Any] = {}
         self._open: list[AwsCompute] = []
 
     def connect(self) -> AwsCompute:
         """Another one, that knows nothing of those before; what is slow to make, the clients, they share."""
-        compute = AwsCompute(self.home, self._session)
+        compute = AwsCompute(self.home, self.session)
         compute._opened = self.store
         compute._aws._clients = self._clients
         self._open.append(compute)

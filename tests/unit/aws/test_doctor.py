@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,6 +17,8 @@ from orchestrator.cli.main import main
 from orchestrator.emulators import aws as emulated
 from orchestrator.providers.aws import account, doctor, permissions, settings
 from orchestrator.providers.checks import Check
+from orchestrator.storage.s3 import S3Store
+from orchestrator.storage.transfer import SINGLE
 from tests.unit.aws.conftest import RUN, Body, Cloud, answer, request, take_down, tasks
 from tests.unit.aws.test_pool import FULL
 
@@ -57,7 +60,7 @@ def test_an_account_with_nothing_is_told_what_it_lacks_and_how_to_get_it(cloud: 
     cloud.wire.disturb = simulator(lambda action: True)
     found = checked(cloud)
     failed = {name for name, check in found.items() if check.status == "fail"}
-    assert failed == {"storage", "role of instances", "role of tasks"}
+    assert failed == {"storage", "role of instances", "role of tasks", "role of batch", "role of spot"}
     assert all("--fix" in found[name].remedy for name in failed)
     assert found["account"].detail.startswith("123456789012 in us-east-1")
     assert found["permissions"].status == "ok"
@@ -83,6 +86,9 @@ def test_what_is_missing_is_made_once_and_then_nothing_is_missing(cloud: Cloud) 
         "events",
     }
     assert {check.status for check in checked(cloud).values()} == {"ok"}
+    told = (Path(__file__).parents[3] / "docs" / "aws.md").read_text()
+    made = {permissions.action(*name.replace("eventbridge", "events").split(".")) for name in cloud.wire.calls}
+    assert [action for action in made if action not in told] == [], "the page names what whoever fixes needs"
     before = profile.read_text()
     list(account.fix(aws, settings.load(cloud.home, environ), profile))
     assert profile.read_text() == before
@@ -128,7 +134,27 @@ def test_the_role_of_a_session_is_what_is_asked_about() -> None:
     assert account.principal("arn:aws:iam::1:user/team/me") == "arn:aws:iam::1:user/team/me"
 
 
-def test_the_printed_policy_allows_every_call_of_a_run_and_nothing_that_no_run_needs(cloud: Cloud) -> None:
+def refuse_beyond(policy: permissions.Policy, refused: set[str]) -> Callable[[str, Any], AWSResponse | None]:
+    """IAM, as far as actions go: whatever the policy does not name is refused, and noted."""
+    allowed = {action for action, _ in permissions.actions(policy)}
+
+    def disturb(name: str, sending: Any) -> AWSResponse | None:
+        action = permissions.action(*name.replace("cloudwatch-", "").split("."))
+        if action in allowed:
+            return None
+        refused.add(action)
+        return answer(sending, 403, "AccessDenied")
+
+    return disturb
+
+
+def test_the_printed_policy_allows_every_call_of_a_run_and_nothing_that_no_run_needs(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    user = permissions.for_user("us-east-1", "123456789012", f"s3://{emulated.BUCKET}", {}, None)
+    refused: set[str] = set()
+    cloud.wire.disturb = refuse_beyond(user, refused)
+    cloud.store = S3Store(emulated.BUCKET, session=cloud.session)
     compute = cloud.connect()
     compute.create_pool(request(**FULL))
     compute.pool_status(RUN)
@@ -138,16 +164,57 @@ def test_the_printed_policy_allows_every_call_of_a_run_and_nothing_that_no_run_n
     compute.cancel(RUN, ["t000000-a1"])
     compute.read_log(RUN, "t000000-a1", "stderr", 0, 10)
     list(compute.owned())
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * (SINGLE + 1))
+    cloud.store.put("large", large)
+    cloud.store.fetch("large", large)
+    cloud.store.grant("large", 60.0)
+    for _, give_up in cloud.store.unfinished():
+        give_up()
+    cloud.store.delete_prefix("large")
     take_down(compute)
+    assert refused == set()
     made = {permissions.action(*name.replace("cloudwatch-", "").split(".")) for name in cloud.wire.calls}
-    # Those of the object store, which has a client of its own, and what no call of ours is but another one needs.
-    made |= {*permissions.OBJECTS, *permissions.BUCKET}
     indirect = {"ec2:CreateTags", "batch:TagResource", "iam:PassRole", "logs:GetLogEvents", "sts:GetCallerIdentity"}
-    user = permissions.for_user("us-east-1", "123456789012", f"s3://{emulated.BUCKET}", {}, None)
-    allowed = {action for action, _ in permissions.actions(user)}
-    assert made <= allowed
-    # Only called where the emulator does not end jobs at once.
-    assert allowed - made - indirect <= {"batch:TerminateJob"}
+    # Only called where the emulator does not end jobs at once, and where an upload was broken off.
+    rare = {"batch:TerminateJob", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+    assert {action for action, _ in permissions.actions(user)} - made - indirect <= rare
+
+
+def test_whoever_has_the_printed_policy_and_no_more_is_told_that_all_is_well(cloud: Cloud) -> None:
+    cloud.wire.disturb = simulator(lambda action: True)
+    environ = {"AWS_ENDPOINT_URL": "https://batch.us-east-1.amazonaws.com"}
+    profile = cloud.home.path / "profiles.toml"
+    list(account.fix(cloud.connect()._aws, settings.load(cloud.home, environ), profile))
+    known = settings.load(cloud.home, environ)
+    assert known.events is not None
+    refused: set[str] = set()
+    cloud.wire.disturb = refuse_beyond(account.user_policy(known, "us-east-1", "123456789012"), refused)
+    found = checked(cloud)
+    assert [check for check in found.values() if check.status == "fail"] == []
+    assert {action.partition(":")[0] for action in refused} == {"iam"}, "roles are looked at, where that is allowed"
+
+
+def test_the_roles_by_which_aws_rents_machines_are_made_where_the_account_lacks_them(cloud: Cloud) -> None:
+    cloud.wire.disturb = simulator(lambda action: True)
+    assert "--fix" in checked(cloud)["role of batch"].remedy
+    profile = cloud.home.path / "profiles.toml"
+    environ = {"AWS_ENDPOINT_URL": "https://batch.us-east-1.amazonaws.com"}
+    for _ in range(2):
+        list(account.fix(cloud.connect()._aws, settings.load(cloud.home, environ), profile))
+    assert cloud.wire.calls["iam.CreateServiceLinkedRole"] == len(account.LINKED)
+    assert checked(cloud)["role of batch"].status == "ok"
+
+
+def test_a_profile_of_instances_stands_for_its_role() -> None:
+    profile = "arn:aws:iam::1:instance-profile/team/machines"
+    policy = permissions.for_user("eu-west-1", "1", "s3://bucket", {"instances": profile}, None)
+    assert dict(permissions.actions(policy))["iam:PassRole"] == "arn:aws:iam::1:role/team/machines"
+
+
+def test_a_role_that_hands_out_secrets_can_start_a_container_too() -> None:
+    given = {action for action, _ in permissions.actions(permissions.for_execution("eu-west-1", "1"))}
+    assert {"ssm:GetParameters", "ecr:BatchGetImage", "logs:PutLogEvents"} <= given
 
 
 def test_a_policy_ends_at_the_run_s_own_things() -> None:
@@ -164,5 +231,5 @@ def test_the_command_prints_the_policy_and_the_checks(cloud: Cloud, capfd: pytes
     assert json.loads(capfd.readouterr().out)["Version"] == "2012-10-17"
     main(["doctor", "--provider", "aws", "--json"])
     names = [json.loads(line)["check"] for line in capfd.readouterr().out.splitlines()]
-    assert names[-4:] == ["role of tasks", "role of secrets", "permissions", "events"]
+    assert names[-5:] == ["role of tasks", "role of secrets", "role of spot", "permissions", "events"]
     assert main(["doctor", "--fix"]) == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
-from orchestrator.errors import InvalidRequest
+from orchestrator.errors import InvalidRequest, Unavailable
+from orchestrator.providers.aws import AwsCompute
 from orchestrator.providers.aws import request as bodies
 from orchestrator.providers.base import Machine, PoolState
-from tests.unit.aws.conftest import RUN, Cloud, request, take_down, tasks
+from tests.unit.aws.conftest import RUN, Cloud, answer, request, take_down, tasks
 
 FULL = {
     "spot": True,
@@ -67,6 +69,18 @@ def test_taking_it_down_leaves_nothing(cloud: Cloud) -> None:
     assert secrets(cloud) == []
 
 
+def made_again(cloud: Cloud) -> AwsCompute:
+    """By a client that wants the pool, and asks again while another one's is still being deleted."""
+    compute = cloud.connect()
+    for _ in range(10):
+        try:
+            compute.create_pool(request(**FULL))
+            break
+        except Unavailable:
+            continue
+    return compute
+
+
 def test_a_client_that_dies_anywhere_while_taking_it_down_is_finished_by_another(cloud: Cloud) -> None:
     for number in range(1, 60):
         first = cloud.connect()
@@ -79,7 +93,11 @@ def test_a_client_that_dies_anywhere_while_taking_it_down_is_finished_by_another
         except Died:
             finished = False
         live(cloud)
-        take_down(cloud.connect())
+        second = cloud.connect()
+        if number % 2:  # one that knows nothing of the end, and goes on with the run
+            second = made_again(cloud)
+            assert second.pool_status(RUN).state is PoolState.READY, number
+        take_down(second)
         assert cloud.nothing_left(), number
         assert secrets(cloud) == [], number
         if finished:
@@ -101,12 +119,56 @@ def test_a_client_that_dies_anywhere_while_making_it_is_taken_over_or_cleaned_up
         if number % 2:
             second.create_pool(request(**FULL))
             assert second.pool_status(RUN).state is PoolState.READY, number
-        take_down(second)
+            take_down(second)
+        for thing in list(second.owned())[:1]:  # as `gc` finds it
+            second.reclaim(thing)
         assert cloud.nothing_left(), number
+        assert secrets(cloud) == [], number
         if finished:
             assert number > 8, "the client was killed at each of its calls"
             return
     pytest.fail("making a pool takes too many calls")
+
+
+def test_a_client_that_dies_between_two_environments_is_taken_over_without_a_wait(cloud: Cloud) -> None:
+    compute = cloud.connect()
+    compute.create_pool(request(**FULL))
+    take_down(compute)
+    cloud.wire.calls.clear()
+    compute.create_pool(request(**FULL))
+    undisturbed = cloud.wire.batch_calls()
+    take_down(compute)
+    made: list[str] = []
+
+    def die_at_the_second(name: str, sending: Any) -> None:
+        if name == "batch.CreateComputeEnvironment":
+            made.append(name)
+            if len(made) == 2:
+                raise Died
+
+    cloud.wire.disturb = die_at_the_second
+    with pytest.raises(Died):
+        compute.create_pool(request(**FULL))
+    live(cloud)
+    cloud.wire.calls.clear()
+    second = cloud.connect()
+    second.create_pool(request(**FULL))
+    assert second.pool_status(RUN).state is PoolState.READY
+    assert cloud.wire.batch_calls() <= undisturbed + 2
+
+
+def test_an_environment_that_is_refused_is_an_error_although_another_one_was_made(cloud: Cloud) -> None:
+    made: list[str] = []
+
+    def refuse_the_second(name: str, sending: Any) -> AWSResponse | None:
+        if name == "batch.CreateComputeEnvironment":
+            made.append(name)
+            return answer(sending, 400, "ClientException") if len(made) == 2 else None
+        return None
+
+    cloud.wire.disturb = refuse_the_second
+    with pytest.raises(InvalidRequest):
+        cloud.connect().create_pool(request(**FULL))
 
 
 def test_a_pool_is_made_and_taken_down_with_a_fifth_of_all_calls_failing(cloud: Cloud) -> None:

@@ -196,6 +196,8 @@ def test_a_task_is_one_line_whatever_its_parameters_hold() -> None:
         ({"name": "no spaces"}, "cannot be the name"),
         ({"machine": Machine(gpus=1, gpu="abacus")}, "offers no abacus"),
         ({"machine": Machine(gpus=64, gpu="T4")}, "No machine of aws"),
+        ({"machine": Machine(gpus=1, gpu="V100")}, "were retired"),
+        ({"vm_size": "p3.2xlarge", "machine": Machine(gpus=1)}, "no image for machines of size p3.2xlarge"),
     ],
 )
 def test_what_can_never_run_is_refused(changes: dict[str, Any], told: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
+from botocore.awsrequest import AWSResponse
+
 from orchestrator.errors import Unavailable
 from orchestrator.providers.base import Phase, TaskChanged
-from tests.unit.aws.conftest import RUN, Cloud, request, tasks
+from tests.unit.aws.conftest import RUN, Cloud, request, tasks, told
 
 
 def sent(cloud: Cloud) -> int:
@@ -24,6 +27,13 @@ def test_ten_thousand_trials_take_at_most_twelve_calls_from_nothing_to_submitted
     assert cloud.wire.calls["batch.SubmitJob"] == 1
     assert cloud.wire.batch_calls() <= 12
     assert cloud.wire.batch_calls() <= compute.estimate(request(), 10_000).api_calls
+
+
+def test_a_plan_counts_no_more_machines_than_there_are_tasks_for(cloud: Cloud) -> None:
+    compute, wide = cloud.connect(), request(slots=None, max_nodes=None)
+    few, many, unknown = (compute.estimate(wide, count) for count in (2, 10_000, 0))
+    assert (few.nodes, few.rate) == (2, pytest.approx(few.nodes * many.rate / many.nodes))
+    assert many.nodes == unknown.nodes > 2
 
 
 def test_one_task_alone_is_a_plain_job(cloud: Cloud) -> None:
@@ -82,6 +92,26 @@ def test_a_client_that_died_after_sending_finds_what_it_sent(cloud: Cloud) -> No
     second = cloud.connect()
     second.create_pool(request())
     assert len(list(second.submit(RUN, tasks(30)))) == 30
+    assert sent(cloud) == 30
+
+
+def test_what_a_client_sent_right_before_it_died_is_found_though_listings_lag(cloud: Cloud) -> None:
+    first = cloud.connect()
+    first.create_pool(request())
+    list(first.submit(RUN, tasks(30)))
+    hidden: list[str] = []
+
+    def lag(name: str, sending: Any) -> AWSResponse | None:
+        if name == "batch.ListJobs" and len(hidden) < 2:
+            hidden.append(name)
+            return told(sending, {"jobSummaryList": []})
+        return None
+
+    cloud.wire.disturb = lag
+    second = cloud.connect()
+    second.create_pool(request())
+    assert len(list(second.submit(RUN, tasks(30)))) == 30
+    assert len(hidden) == 2
     assert sent(cloud) == 30
 
 

@@ -9,15 +9,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from orchestrator.providers.base import Cause, PoolState, TaskChanged
-from tests.unit.aws.conftest import RUN, Body, Cloud, request, tasks
+from tests.unit.aws.conftest import RUN, Cloud, request, tasks, told
 
 CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - All the instance types are out of capacity."
 MISCONFIGURED = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job needs more than any machine has."
-
-
-def told(sending: Any, document: dict[str, Any]) -> AWSResponse:
-    headers = {"Content-Type": "application/json"}
-    return AWSResponse(sending.url, 200, headers, Body(json.dumps(document).encode()))  # type: ignore[arg-type]
 
 
 class Waiting:

@@ -23,6 +23,9 @@ def read_npz(path: str | Path, needed: Sequence[str] | None = None) -> dict[str,
             missing = [name for name in needed or () if name not in found.files]
             if missing:
                 raise BadInput(f"{path}: {', '.join(missing)} is not in it; there are {', '.join(found.files)}")
-            return {name: found[name] for name in needed or found.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = {name: found[name] for name in needed or found.files}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise BadInput(f"{path}: holds files that are no arrays")
+            return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise BadInput(f"{path}: cannot be read as an .npz file ({error})") from error

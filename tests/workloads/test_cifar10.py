@@ -163,3 +163,14 @@ def test_two_processes_take_the_steps_that_one_takes(framework: str, tmp_path: P
                 np.testing.assert_allclose(second[name], first[name], atol=1e-4, err_msg=name)
             start_of_it = network.weights(2, seed=1)
             assert max(np.abs(first[name] - start_of_it[name]).max() for name in first.files) > 0.01
+
+
+@pytest.mark.frameworks
+def test_both_frameworks_take_the_same_steps(tmp_path: Path) -> None:
+    from .test_frameworks import interpreter, start
+
+    losses = [
+        start(interpreter(package), f"cifar10.train_{name}", tmp_path / name, "--smoke", "--epochs", 1).metrics["loss"]
+        for name, package in (("tensorflow", "tensorflow"), ("pytorch", "torch"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -117,4 +117,4 @@ def stopping_line(progress: Progress) -> str:
     """What is waited for once a run is being ended before its time."""
     waiting = len(progress.running) + progress.queued
     tasks = f"; waiting for {count(waiting, 'trial')} to stop" if waiting else ""
-    return f"Stopping: {printable(progress.stopping)}{tasks} (Ctrl-C again to leave at once)"
+    return f"Stopping: {printable(progress.stopping).removesuffix('.')}{tasks} (Ctrl-C again to leave at once)"

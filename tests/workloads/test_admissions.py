@@ -3,7 +3,27 @@
 import numpy as np
 import pytest
 from admissions import applicants
+from admissions.network import Network
 from trial import BadInput
+
+from .conftest import WORKLOADS
+
+
+def test_the_first_example_has_forty_lines_at_most() -> None:
+    assert len((WORKLOADS / "admissions" / "train.py").read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_gradients_are_the_numeric_derivatives_of_the_loss(hidden: int) -> None:
+    (x, y), *_ = applicants.load(None)
+    network = Network(x.shape[1], hidden, seed=3)
+    for weight, gradient in zip(network.weights, network.gradients(x[:50], y[:50]), strict=True):
+        for place in np.ndindex(weight.shape):
+            kept, losses = weight[place], []
+            for weight[place] in (kept - 1e-5, kept + 1e-5):
+                losses.append(network.judge(x[:50], y[:50])[0])
+            weight[place] = kept
+            assert gradient[place] == pytest.approx((losses[1] - losses[0]) / 2e-5, rel=1e-4, abs=1e-8)
 
 
 def test_logistic_regression_finds_what_scikit_learn_finds(program_here) -> None:
@@ -33,8 +53,8 @@ def test_the_hidden_layer_learns_and_a_cut_training_ends_with_equal_results(prog
 
 
 def test_a_training_with_other_settings_is_not_continued(program_here) -> None:
-    assert program_here("admissions.train", "--smoke").code == 0
-    other = program_here("admissions.train", "--smoke", "--lr", 0.5)
+    assert program_here("admissions.train", "--smoke", "--checkpoint", "c").code == 0
+    other = program_here("admissions.train", "--smoke", "--checkpoint", "c", "--lr", 0.5)
     assert other.code == 2
     assert other.err.startswith("error: ")
     assert "lr 1.0, not 0.5" in other.err
@@ -44,8 +64,9 @@ def test_a_training_with_other_settings_is_not_continued(program_here) -> None:
     ("content", "message"),
     [
         ("admit,gre,gpa\n1,600,3.5\n", "no column rank"),
-        ("admit,gre,gpa,rank\n1,six hundred,3.5,1\n", ":2: .* must be numbers"),
-        ("admit,gre,gpa,rank\n1,600\n", ":2: .* must be numbers"),
+        ("admit,gre,gpa,rank\n1,six hundred,3.5,1\n", ":2: .* must be finite numbers"),
+        ("admit,gre,gpa,rank\n1,600\n", ":2: .* must be finite numbers"),
+        ("admit,gre,gpa,rank\n1,inf,3.5,1\n", ":2: .* must be finite numbers"),
         ("admit,gre,gpa,rank\n1,600,3.5,7\n", ":2: .* rank 1 to 4"),
         ("admit,gre,gpa,rank\n1,600,3.5,1\n", "only 1 applicants"),
         ("", "no column"),

@@ -1,5 +1,6 @@
 """CIFAR-10: the binary loader and its checks, the changes to pictures, and steps that add up over processes."""
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -61,10 +62,22 @@ def test_an_archive_that_is_not_the_published_one_is_refused(
             archive.addfile(member, io.BytesIO((unpacked / name).read_bytes()))
     with pytest.raises(BadInput, match="checksum"):
         data.load(str(path))
-    import hashlib
-
     monkeypatch.setattr(data, "ARCHIVE_MD5", f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}")
     assert data.load(str(path)).sha256 == data.load(str(unpacked)).sha256
+
+
+def test_a_url_is_downloaded_before_there_are_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cifar10.loop import arguments
+
+    (tmp_path / "from").mkdir()
+    source = tmp_path / "from" / data.ARCHIVE
+    source.write_bytes(b"the archive")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "ARCHIVE_MD5", f"md5:{hashlib.md5(b'the archive').hexdigest()}")
+    monkeypatch.setattr(sys, "argv", ["train", "--processes", "2", "--data", source.as_uri()])
+    assert Path(arguments("").data).read_bytes() == b"the archive"
 
 
 def test_a_missing_batch_is_named(unpacked: Path) -> None:
@@ -144,9 +157,20 @@ def test_two_processes_take_the_steps_that_one_takes(framework: str, tmp_path: P
     two = start(python, f"cifar10.train_{framework}", tmp_path / "two", *size, "--epochs", 2, "--processes", 2)
     assert two.card["metrics"] == one.card["metrics"]
     if framework == "tensorflow":
-        ends = [done.folder / "checkpoint" / "epoch-2" / "weights.npz" for done in (one, two)]
+        ends = [path for done in (one, two) for path in done.folder.glob("checkpoint/*/epoch-2/weights.npz")]
         with np.load(ends[0]) as first, np.load(ends[1]) as second:
             for name in first.files:
                 np.testing.assert_allclose(second[name], first[name], atol=1e-4, err_msg=name)
             start_of_it = network.weights(2, seed=1)
             assert max(np.abs(first[name] - start_of_it[name]).max() for name in first.files) > 0.01
+
+
+@pytest.mark.frameworks
+def test_both_frameworks_take_the_same_steps(tmp_path: Path) -> None:
+    from .test_frameworks import interpreter, start
+
+    losses = [
+        start(interpreter(package), f"cifar10.train_{name}", tmp_path / name, "--smoke", "--epochs", 1).metrics["loss"]
+        for name, package in (("tensorflow", "tensorflow"), ("pytorch", "torch"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -87,6 +87,26 @@ def test_an_npz_that_would_unpickle_or_lacks_an_array_is_refused(tmp_path: Path)
         data.load(str(tmp_path / "poor.npz"))
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x_train": np.zeros((20, 8, 8))}, "x_train is float64"),
+        ({"y_test": np.full(20, 0.5)}, "y_test is float64"),
+        ({"y_test": np.full(20, "7")}, "y_test is <U1"),
+        ({"y_train": np.zeros(19, np.uint8)}, "do not belong together"),
+        ({"x_test": np.zeros((20, 9, 9), np.uint8)}, "differ in size"),
+    ],
+)
+def test_an_npz_of_something_else_is_refused(tmp_path: Path, changed: dict[str, np.ndarray], message: str) -> None:
+    pictures, labels = np.zeros((20, 8, 8), np.uint8), np.zeros(20, np.int64)
+    arrays = {"x_train": pictures, "y_train": labels, "x_test": pictures, "y_test": labels}
+    np.savez(tmp_path / "odd.npz", **arrays)
+    assert len(data.load(str(tmp_path / "odd.npz")).test) == 20
+    np.savez(tmp_path / "odd.npz", **(arrays | changed))
+    with pytest.raises(BadInput, match=message):
+        data.load(str(tmp_path / "odd.npz"))
+
+
 def test_a_download_with_another_checksum_is_never_used(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     source = tmp_path / "there" / "mnist.npz"

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from trial import BadInput
+from trial.arrays import read_npz
 
 metrics = pytest.importorskip("sklearn.metrics")
-from documents.consensus import choose_weights, find, read, weighted  # noqa: E402
+from documents.consensus import NAMES, choose_weights, find, weighted  # noqa: E402
 from documents.scores import confusion, metrics_of  # noqa: E402
 
 
@@ -44,7 +45,7 @@ def test_three_classifiers_and_their_consensus_beat_chance_by_far(program_here, 
         assert (done.folder / "confusion.png").stat().st_size > 5_000
     merged = program_here("documents.consensus", tmp_path / "votes")
     assert merged.code == 0, merged.err
-    alone = [read(path) for path in find([str(tmp_path / "votes")])]
+    alone = [read_npz(path, NAMES) for path in find([str(tmp_path / "votes")])]
     best = max(np.mean(one["val_probabilities"].argmax(axis=1) == one["val_labels"]) for one in alone)
     assert merged.metrics["val_accuracy"] >= best - 1e-6
     assert merged.out.count("weight") == 3
@@ -67,5 +68,12 @@ def test_predictions_that_cannot_be_merged_are_refused(program_here, tmp_path: P
     with pytest.raises(BadInput, match="two predictions"):
         find([str(tmp_path / "one")])
     (tmp_path / "two" / "predictions.npz").write_bytes(b"PK no archive")
-    with pytest.raises(BadInput, match="can be read"):
-        read(tmp_path / "two" / "predictions.npz")
+    other = program_here("documents.consensus", tmp_path / "one", tmp_path / "two")
+    assert (other.code, "two/predictions.npz: cannot be read" in other.err) == (2, True)
+
+
+def test_texts_without_words_are_refused(program_here, tmp_path: Path) -> None:
+    (tmp_path / "signs.csv").write_text("label,text\n" + "".join(f"{n % 2},{n}\n" for n in range(60)))
+    done = program_here("documents.train", "--corpus", "csv", "--data", tmp_path / "signs.csv")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "these texts cannot be learnt from (empty vocabulary" in done.err

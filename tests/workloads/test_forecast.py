@@ -36,9 +36,9 @@ def test_a_part_knows_nothing_of_later_hours() -> None:
     ("content", "message"),
     [
         ("hour,town\n1,2\n", "no column works; there are hour, town"),
-        ("town,works\n1,2\n1,many\n", ":3: town, works must be numbers"),
-        ("town,works\n1,2\n1\n", ":3: town, works must be numbers"),
-        ("town,works\n1,nan\n", ":2: town, works must be finite"),
+        ("town,works\n1,2\n1,many\n", ":3: town, works must be finite numbers"),
+        ("town,works\n1,2\n1\n", ":3: town, works must be finite numbers"),
+        ("town,works\n1,nan\n", ":2: town, works must be finite numbers"),
     ],
 )
 def test_a_bad_file_is_refused_and_its_line_is_named(tmp_path, content: str, message: str) -> None:

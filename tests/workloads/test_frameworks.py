@@ -27,10 +27,9 @@ def interpreter(*modules: str) -> str:
     pytest.skip(f"no interpreter here has {' and '.join(modules)}: name one in FRAMEWORK_PYTHONS")
 
 
-def start(python: str, module: str, folder: Path, *arguments: object, **env: str) -> Ended:
-    """Run a program by an interpreter; it must succeed."""
+def run(python: str, module: str, folder: Path, *arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
-    done = subprocess.run(
+    return subprocess.run(
         [python, "-m", module, *map(str, arguments)],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(WORKLOADS), "OMP_NUM_THREADS": "1"} | env,
@@ -38,6 +37,11 @@ def start(python: str, module: str, folder: Path, *arguments: object, **env: str
         text=True,
         timeout=200,
     )
+
+
+def start(python: str, module: str, folder: Path, *arguments: object, **env: str) -> Ended:
+    """Run a program by an interpreter; it must succeed."""
+    done = run(python, module, folder, *arguments, **env)
     assert done.returncode == 0, done.stderr
     return Ended.of(folder, done)
 
@@ -96,6 +100,14 @@ def test_every_framework_trains_the_network_that_plain_tensorflow_trains(
     assert found.metrics["loss"] == pytest.approx(reference.metrics["loss"], rel=0.01)
     assert found.metrics["test_accuracy"] == pytest.approx(reference.metrics["test_accuracy"], abs=0.02)
     assert reference.metrics["loss"] < 0.5
+
+
+def test_a_framework_does_not_go_on_from_anothers_state(whole: Whole) -> None:
+    first = whole("tensorflow")
+    (folder,) = (first.folder / "checkpoint").iterdir()
+    done = run(sys.executable, "digits.train_sklearn", first.folder, "--model", "mlp", "--checkpoint", folder)
+    assert done.returncode == 2
+    assert "packages ['tensorflow', 'numpy'], not ['sklearn', 'numpy']" in done.stderr
 
 
 def test_both_layouts_of_the_initial_weights_are_one_network() -> None:

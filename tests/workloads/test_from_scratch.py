@@ -31,6 +31,22 @@ def test_gradients_are_the_numeric_derivatives_of_the_loss(network: Network, inp
         np.testing.assert_allclose(gradient, numeric[name], rtol=1e-5, atol=1e-8, err_msg=name)
 
 
+def test_logistic_regression_finds_what_scikit_learn_finds() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(300, 5))
+    labels = (inputs @ random.normal(size=(5, 3)) + random.gumbel(size=(300, 3))).argmax(axis=1)
+    reference = linear_model.LogisticRegression(C=1e9, tol=1e-8, max_iter=5_000).fit(inputs, labels)
+    ours = Logistic(5, 3, random)
+    for _ in range(3_000):
+        _, gradients = ours.loss_and_gradients(inputs, labels)
+        for name, gradient in gradients.items():
+            ours.weights[name] -= gradient
+    # Only differences between classes are determined.
+    np.testing.assert_allclose(np.diff(ours.weights["kernel"].T, axis=0), np.diff(reference.coef_, axis=0), atol=1e-4)
+    np.testing.assert_allclose(np.diff(ours.weights["bias"]), np.diff(reference.intercept_), atol=1e-4)
+
+
 def test_cross_entropy_stays_finite_for_huge_scores() -> None:
     loss, slope = cross_entropy(np.array([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1]))
     assert loss == pytest.approx(1e4)

@@ -1,4 +1,4 @@
-"""The letters: which fonts count, what the pictures are, and that training repeats."""
+"""The letters: which fonts count, what the pictures are, and what learns them."""
 
 import numpy as np
 import pytest
@@ -77,3 +77,14 @@ def test_pictures_depend_on_the_seed_alone_and_letters_are_equally_often(faces: 
     assert np.bincount(labels).tolist() == [100] * 10
     assert images.min() >= 0
     assert images.max() <= 1
+
+
+def test_the_perceptron_is_two_hidden_layers_with_dropout_and_squared_weights_in_its_loss(keras) -> None:
+    from glyphs.models import MODELS
+
+    built = MODELS["mlp"](1_024, 0.5, 1e-3)
+    dense = [layer for layer in built.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in dense] == [1_024, 1_024, len(LETTERS)]
+    assert [layer.rate for layer in built.layers if isinstance(layer, keras.layers.Dropout)] == [0.5, 0.5]
+    squares = sum(float((np.array(layer.kernel) ** 2).sum()) for layer in dense)
+    assert sum(map(float, built.losses)) == pytest.approx(1e-3 * squares, rel=1e-4)

@@ -1,5 +1,6 @@
 """Inspections: the table, and Spark's pipeline where Spark is."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ def test_drawn_inspections_are_in_the_citys_columns_and_repeat(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("", "no column License"), ("License #,Results\n", "no column Violations")]
+    ("content", "message"),
+    [("", "no column License"), ("License #,Results\n", "no column Violations; there are License #, Results")],
 )
 def test_a_file_without_the_columns_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "bad.csv").write_text(content)
@@ -44,6 +46,34 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     ):
         assert ours[f"val_{name}"] == pytest.approx(theirs(truth, answers)), name
     assert metrics_of("val", {(0.0, 0.0): 3})["val_f1"] == 0
+
+
+CITY = (
+    "Inspection ID,DBA Name,AKA Name,License #,Facility Type,Risk,Address,City,State,Zip,Inspection Date,"
+    "Inspection Type,Results,Violations,Latitude,Longitude,Location"
+)
+
+
+@pytest.mark.frameworks
+def test_the_citys_own_file_is_read_with_its_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
+    python = interpreter("pyspark")
+    lines = [CITY]
+    for number in range(240):
+        result, said = (
+            ("Fail", '38. INSECTS, RODENTS - Comments: OVER 50 ""MICE"" DROPPINGS\nIN THE PREP AREA, FAIL, PASS'),
+            ("Pass", "55. PHYSICAL FACILITIES - Comments: MUST REPAIR, REPAINT | 49. NON-FOOD CONTACT SURFACES\nCLEAN"),
+            ("Pass w/ Conditions", ""),
+            ("Out of Business", ""),
+        )[number % 4]
+        lines.append(
+            f'{2_000_000 + number},"JOE\'S ""BEST"" GRILL, INC.",,{1_000 + number},Restaurant,Risk 1 (High),'
+            f'"1 W STATE ST, 2ND FL ",CHICAGO,IL,60601,10/21/2019,Canvass,{result},"{said}",41.8,-87.6,"(41.8, -87.6)"'
+        )
+    (tmp_path / "Food_Inspections.csv").write_text("\n".join(lines) + "\n")
+    done = start(python, "inspections.train", tmp_path / "run", "--data", tmp_path / "Food_Inspections.csv")
+    counts = [int(count) for count in re.findall(r"(\d+) (?:train|val|test)\b", done.out.splitlines()[0])]
+    assert (len(counts), sum(counts)) == (3, 180)
+    assert done.card["metrics"]["test_recall"] == done.card["metrics"]["test_precision"] == 1
 
 
 @pytest.mark.frameworks

@@ -66,6 +66,25 @@ def shown(module: str) -> set[str]:
     return {option for command in commands for option in re.findall(r"--\w+", command)}
 
 
+def commands(readme: Path) -> list[tuple[str, list[str]]]:
+    """The trainings by hand that a README shows, in its order, but for those of files of the reader's own."""
+    shown = re.findall(r"python -m (\w+\.\w+)([^`#\n]*)", readme.read_text())
+    found = [(module, words.split()) for module, words in shown if module in PROGRAMS]
+    return [(module, words) for module, words in found if not {"--data", "...", "--help"} & {*words}]
+
+
+@pytest.mark.parametrize("readme", sorted(WORKLOADS.glob("*/README.md")), ids=lambda path: path.parent.name)
+def test_the_commands_of_a_readme_run_one_after_another_in_one_folder(
+    readme: Path, program_here, request: pytest.FixtureRequest
+) -> None:
+    for module, arguments in commands(readme):
+        if find_spec(PROGRAMS[module]) is not None:
+            if PROGRAMS[module] == "tensorflow":
+                request.getfixturevalue("keras")
+            done = program_here(module, *arguments, "--smoke")
+            assert done.code == 0, f"{module} {arguments}: {done.err}"
+
+
 @pytest.mark.parametrize("module", PROGRAMS)
 def test_data_that_is_not_there_is_told_in_one_sentence(module: str, program_here, tmp_path: Path) -> None:
     needed(module)

@@ -30,9 +30,7 @@ def scored(program_here, tmp_path: Path) -> Path:
     """A sample that three shards have scored."""
     pytest.importorskip("sklearn")
     for shard in range(3):
-        done = program_here(
-            "scoring.score", "--shard", shard, "--shards", 3, "--checkpoint", f"checkpoint-{shard}", in_="all"
-        )
+        done = program_here("scoring.score", "--shard", shard, "--shards", 3, in_="all")
         assert done.code == 0, done.err
     return tmp_path / "all"
 
@@ -74,6 +72,9 @@ def test_a_missing_or_repeated_shard_is_refused(program_here, scored: Path) -> N
     missing = program_here("scoring.join", ".", "--data", "sample", in_="all")
     assert (missing.code, "12 files are in no shard's results" in missing.err) == (2, True)
     (scored / "scores-1.csv").write_text(kept)
+    (scored / "scores-9.csv").write_text("")
+    emptied = program_here("scoring.join", ".", "--data", "sample", in_="all")
+    assert (emptied.code, "scores-9.csv: cut short" in emptied.err) == (2, True)
     (scored / "scores-9.csv").write_text(kept)
     twice = program_here("scoring.join", ".", "--data", "sample", in_="all")
     assert (twice.code, "more than once" in twice.err) == (2, True)
@@ -83,7 +84,7 @@ def test_a_shard_goes_on_where_it_was_cut_short(program_here, tmp_path: Path) ->
     pytest.importorskip("sklearn")
     assert program_here("scoring.score", in_="cut").code == 0
     whole = (tmp_path / "cut" / "scores-0.csv").read_text()
-    saved = tmp_path / "cut" / "checkpoint" / "epoch-40"
+    (saved,) = (tmp_path / "cut" / "checkpoint").glob("*/epoch-40")
     for name in ("scores", "failed"):  # as they were after 20 files
         head, *lines = (saved / name).read_text().splitlines(keepends=True)
         (saved / name).write_text("".join([head, *(line for line in lines if line < "part-0020")]))
@@ -93,6 +94,32 @@ def test_a_shard_goes_on_where_it_was_cut_short(program_here, tmp_path: Path) ->
     assert "going on after epoch 20" in rest.out
     assert (tmp_path / "cut" / "scores-0.csv").read_text() == whole
     assert [row[0] for row in rows_of(tmp_path / "cut" / "failed-0.csv")] == ["part-0007.csv", "part-0027.csv"]
+
+
+def test_another_model_or_other_contents_are_scored_anew(program_here, scored: Path) -> None:
+    before = (scored / "scores-0.csv").read_text()
+    with np.load(scored / "sample-model" / "weights.npz") as saved:
+        weights = {name: -weight for name, weight in saved.items()}
+    np.savez(scored / "sample-model" / "weights.npz", **weights)
+    other = program_here("scoring.score", "--shard", 0, "--shards", 3, in_="all")
+    assert "going on" not in other.out
+    assert (scored / "scores-0.csv").read_text() != before
+    shutil.copy(scored / "sample" / "part-0000.csv", scored / "sample" / "part-0027.csv")
+    mended = program_here("scoring.score", "--shard", 0, "--shards", 3, in_="all")
+    assert mended.metrics["files_failed"] == 0
+
+
+def test_files_that_cannot_be_read_are_listed_and_a_shard_may_be_empty(program_here, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    folder = tmp_path / "files"
+    (folder / "folder.csv").mkdir(parents=True)
+    (folder / "binary.csv").write_bytes(bytes(range(128, 256)))
+    (folder / "long.csv").write_text("1" * 200_000)
+    done = program_here("scoring.score", "--data", folder, "--shard", 0, "--shards", 1)
+    assert done.code == 0, done.err
+    assert [row[0] for row in rows_of(done.folder / "failed-0.csv")] == ["binary.csv", "folder.csv", "long.csv"]
+    empty = program_here("scoring.score", "--data", folder, "--shard", 3, "--shards", 4)
+    assert (empty.code, empty.metrics["files_failed"]) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["logistic", "mlp", "lstm"])

@@ -44,6 +44,18 @@ def test_reviews_keep_their_own_test_part_and_markup_is_taken_away(tmp_path: Pat
     assert 'test 0 a wonderful film it is "wonderful"' in corpus.test.texts
 
 
+def test_reviews_of_one_film_are_in_one_part(tmp_path: Path, reviews: dict[str, bytes]) -> None:
+    for label in ("pos", "neg"):  # reviews N and N + 6 are about one film, whoever liked it
+        films = [f"http://www.imdb.com/title/tt{number % 6}/usercomments" for number in range(12)]
+        reviews[f"aclImdb/train/urls_{label}.txt"] = "\n".join(films).encode()
+    corpus = load("imdb", archive(tmp_path / "a.tar.gz", reviews))
+    chosen = {int(text.split()[1]) % 6 for text in corpus.validation.texts}
+    learnt = {int(text.split()[1]) % 6 for text in corpus.train.texts}
+    assert (len(chosen), len(corpus.validation)) == (len(chosen), 4 * len(chosen))
+    assert not chosen & learnt
+    assert chosen
+
+
 def test_an_unpacked_archive_is_the_same_corpus(tmp_path: Path, reviews: dict[str, bytes]) -> None:
     for name, content in reviews.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +93,13 @@ def test_newswire_is_split_by_its_own_attributes_and_keeps_single_topics(tmp_pat
         story(92, "NOT-USED", "<D>grain</D>", "not in the split"),
         story(93, "TEST", "<D>tin</D>", "a topic that training never saw"),
         story(94, "TRAIN", "<D>grain</D>", "not looked at by the indexers", has="NO"),
+        story(95, "TRAIN", "<D>grain</D>", "its list of topics is lost").replace("TOPICS>", "LOST>"),
     ]
     corpus = load("reuters", archive(tmp_path / "r.tar.gz", {"reut2-000.sgm": "".join(stories).encode("latin-1")}))
     assert corpus.classes == ["crude", "grain"]
     assert len(corpus.train) + len(corpus.validation) == 18
     assert len(corpus.test) == 4
-    assert all(text.startswith("TEST") and "<rose>" in text for text in corpus.test.texts)
+    assert all(text.startswith("TEST") and text.endswith("<rose>") for text in corpus.test.texts)
 
 
 def test_bad_corpora_are_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -149,6 +162,9 @@ def test_word_vectors_are_read_and_a_bad_line_is_named(tmp_path: Path) -> None:
     vectors = read_vectors(str(path), vocabulary, np.random.default_rng(0))
     assert vectors[vocabulary.numbers["sea"]].tolist() == [1, 2, 3]
     assert vectors.shape == (4, 3)
+    path.write_bytes("sea 1 2 3\r\nat sea@lake.example 7 8 9\nsea lake 7 8 9\nna\u0085me 7 8 9\nlake 4 5 6\n".encode())
+    vectors = read_vectors(str(path), vocabulary, np.random.default_rng(0))
+    assert vectors[[vocabulary.numbers["sea"], vocabulary.numbers["lake"]]].tolist() == [[1, 2, 3], [4, 5, 6]]
     path.write_text("sea 1 2 3\nlake 4 5\n")
     with pytest.raises(BadInput, match=":2: 2 numbers, but 3"):
         read_vectors(str(path), vocabulary, np.random.default_rng(0))

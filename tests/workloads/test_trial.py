@@ -2,12 +2,15 @@
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from trial import BadInput, Checkpoint, hash_arrays, run_program, settings_of, training_parser, write_card
+from trial.arrays import read_npz
 from trial.checkpoint import default_folder
+from trial.tables import numbers, read_rows
 
 
 def write(text: str):
@@ -71,9 +74,81 @@ def test_resume_restores_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_folder_that_orchestrator_carries_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORCHESTRATE_CHECKPOINT", raising=False)
-    assert default_folder() == "checkpoint"
+    assert default_folder() is None
     monkeypatch.setenv("ORCHESTRATE_CHECKPOINT", "/carried")
     assert default_folder() == "/carried"
+
+
+def test_trainings_by_hand_have_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for rate in (0.1, 0.2):
+        Checkpoint(None, {"lr": rate, "seed": 1}).save(3, write(f"with {rate}"))
+    epochs, folder = Checkpoint(None, {"seed": 1, "lr": 0.1}).latest()
+    assert (epochs, (folder / "state").read_text()) == (3, "with 0.1")
+    assert len([*(tmp_path / "checkpoint").iterdir()]) == 2
+
+
+def test_a_training_that_is_beyond_what_is_asked_is_refused(tmp_path: Path) -> None:
+    Checkpoint(tmp_path, {}).save(8, write(""))
+    assert Checkpoint(tmp_path, {}, epochs=8).latest()[0] == 8
+    with pytest.raises(BadInput, match="after epoch 8, which is beyond --epochs 5"):
+        Checkpoint(tmp_path, {}, epochs=5).latest()
+
+
+@pytest.mark.parametrize(("argument", "least"), [("--epochs", 1), ("--seed", 0), ("--threads", 1)])
+def test_a_number_that_makes_no_sense_is_refused(argument: str, least: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        training_parser("", epochs=5).parse_args([argument, str(least - 1)])
+    assert ended.value.code == 2
+    assert f"argument {argument}: must be at least {least}" in capsys.readouterr().err
+
+
+def test_rows_come_with_their_places_and_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes('\ufeffa,b,c\r\n1,2.5,x\r\n3,4,"two\r\nlines"\r\n5,6\r\n'.encode())
+    rows = [*read_rows(tmp_path / "t.csv", ["a", "b"])]
+    assert [where.rpartition(":")[2] for where, _ in rows] == ["2", "4", "5"]
+    assert [numbers(where, row, ["b", "a"]) for where, row in rows] == [[2.5, 1], [4, 3], [6, 5]]
+    assert rows[2][1]["c"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no column a, b; there are none"),
+        (b"a,c\n1,2\n", "no column b; there are a, c"),
+        (b"PK\x03\x04\xff\xfe", "no text in UTF-8"),
+        (b"a,b\n1," + b"2" * 200_000 + b"\n", "no row of a CSV file"),
+        (b"a,b\n1,2\n1,inf\n", ":3: a, b must be finite numbers, not '1', 'inf'"),
+        (b"a,b\n1,2\n1\n", ":3: a, b must be finite numbers, not '1', None"),
+        (b"a,b\n1,two\n", ":2: a, b must be finite numbers"),
+    ],
+)
+def test_a_bad_table_is_refused_in_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        for where, row in read_rows(tmp_path / "t.csv", ["a", "b"]):
+            numbers(where, row, ["a", "b"])
+
+
+def test_arrays_are_read_and_what_is_no_npz_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "good.npz", a=np.arange(3), b=np.ones(2))
+    assert read_npz(tmp_path / "good.npz", ["b"])["b"].tolist() == [1, 1]
+    assert [*read_npz(tmp_path / "good.npz")] == ["a", "b"]
+    content = (tmp_path / "good.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
+    damaged = bytearray(content)
+    damaged[60] ^= 0xFF
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    np.savez(tmp_path / "evil.npz", a=np.array([{"a": 1}], dtype=object))
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as other:
+        other.writestr("a.npy", b"no array")
+    for path in sorted({*tmp_path.iterdir()} - {tmp_path / "good.npz"}):
+        with pytest.raises(BadInput, match=rf"^{path}: "):
+            read_npz(path, ["a"])
+    with pytest.raises(BadInput, match="c is not in it; there are a, b"):
+        read_npz(tmp_path / "good.npz", ["a", "c"])
 
 
 def test_settings_are_what_shapes_the_training_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

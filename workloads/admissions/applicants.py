@@ -1,10 +1,8 @@
 """Applicants to a graduate school: GRE, GPA and the rank of their college, and whether they were admitted."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 from trial import BadInput
+from trial.tables import numbers, read_rows
 
 COLUMNS = ("admit", "gre", "gpa", "rank")
 
@@ -24,18 +22,19 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def read(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Applicants from a CSV file with the columns admit, gre, gpa and rank."""
-    if not Path(path).is_file():
-        raise BadInput(f"{path}: there is no such file")
-    with open(path, newline="") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
-        if missing:
-            raise BadInput(f"{path}: no column {', '.join(missing)} (needed: {', '.join(COLUMNS)})")
-        values = [_values(row, f"{path}:{rows.line_num}") for row in rows]
+    values = [_values(row, where) for where, row in read_rows(path, COLUMNS)]
     if len(values) < 20:
         raise BadInput(f"{path}: only {len(values)} applicants; at least 20 are needed")
     table = np.array(values)
     return table[:, 1:], table[:, 0]
+
+
+def load(path: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Features and answers of those in the file, or of 2,000 drawn: 60 % train, 20 % choose, 20 % judge."""
+    people, admitted = read(path) if path else draw(2_000, seed=0)
+    part = np.random.default_rng(0).permutation(len(people)) * 10 // len(people)
+    x, y = features(people), admitted[:, None]
+    return [(x[rows], y[rows]) for rows in (part < 6, (part >= 6) & (part < 8), part >= 8)]
 
 
 def features(applicants: np.ndarray) -> np.ndarray:
@@ -44,13 +43,8 @@ def features(applicants: np.ndarray) -> np.ndarray:
     return np.column_stack([(gre - 588) / 115.5, (gpa - 3.39) / 0.381, rank[:, None] == [1, 2, 3, 4]])
 
 
-def _values(row: dict[str, str], where: str) -> list[float]:
-    try:
-        admit, gre, gpa, rank = (float(row[name]) for name in COLUMNS)
-    except (TypeError, ValueError):
-        raise BadInput(
-            f"{where}: {', '.join(COLUMNS)} must be numbers, not {[row[name] for name in COLUMNS]}"
-        ) from None
+def _values(row: dict[str, str | None], where: str) -> list[float]:
+    admit, gre, gpa, rank = numbers(where, row, COLUMNS)
     if admit not in (0, 1) or rank not in (1, 2, 3, 4):
         raise BadInput(f"{where}: admit must be 0 or 1 and rank 1 to 4, not {admit:g} and {rank:g}")
     return [admit, gre, gpa, rank]

@@ -40,15 +40,18 @@ class Pictures:
         return hash_arrays(*(array for part in parts for array in (part.images, part.labels)))
 
 
-def load(data: str | None, cache: str = "data", shapes: int = 6_000) -> Pictures:
-    """CIFAR-10 from its archive, its unpacked folder or a URL of the archive; None: `shapes` drawn pictures.
+def downloaded(data: str | None, cache: str = "data") -> str | None:
+    """`data`, or where it is now if it was a URL of the archive."""
+    return str(fetch(data, Path(cache), ARCHIVE_MD5)) if data and "://" in data else data
+
+
+def load(data: str | None, shapes: int = 6_000) -> Pictures:
+    """CIFAR-10 from its archive or its unpacked folder; None: `shapes` drawn pictures.
 
     The last of the five training batches validates.
     """
     if data is None:
         return draw_shapes(shapes, seed=0)
-    if "://" in data:
-        data = str(fetch(data, Path(cache), ARCHIVE_MD5))
     path = Path(data)
     if not path.exists():
         raise BadInput(f"{data}: there is no such file or folder")

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from trial import BadInput, Checkpoint, report, settings_of, training_parser, write_card
 
-from .data import Part, augment, load, scaled
+from .data import Part, augment, downloaded, load, scaled
 
 
 class Learner(Protocol):
@@ -45,8 +45,12 @@ def arguments(description: str | None) -> argparse.Namespace:
         chosen.width, chosen.batch = min(chosen.width, 4), min(chosen.batch, 20)
     if min(chosen.lr, chosen.width, chosen.batch, chosen.processes) <= 0 or chosen.pictures < 60:
         raise BadInput("--lr, --width, --batch and --processes must be above 0, --pictures at least 60")
+    if not 0 <= chosen.momentum < 1 or chosen.l2 < 0:
+        raise BadInput("--momentum must be from 0 to below 1, --l2 at least 0")
     if chosen.batch % chosen.processes:
         raise BadInput(f"--batch {chosen.batch} cannot be divided evenly over --processes {chosen.processes}")
+    # Once, before there are several processes that would write to the same file.
+    chosen.data = downloaded(chosen.data)
     return chosen
 
 
@@ -56,7 +60,9 @@ def train(rank: int, count: int, chosen: argparse.Namespace, make: Callable[...,
     learner = make(chosen, rank, count)
     # How the work is divided does not change the training.
     settings = {name: value for name, value in settings_of(chosen).items() if name != "processes"}
-    checkpoint = Checkpoint(chosen.checkpoint, settings | {"data_sha256": pictures.sha256})
+    # Frameworks have equal settings and cannot read each other's state.
+    own = {"data_sha256": pictures.sha256, "packages": learner.packages}
+    checkpoint = Checkpoint(chosen.checkpoint, settings | own, chosen.epochs)
     found = checkpoint.latest()
     if found:
         learner.restore(found[1])

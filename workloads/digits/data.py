@@ -2,13 +2,13 @@
 
 import gzip
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from trial import BadInput, hash_arrays
+from trial.arrays import read_npz
 from trial.download import fetch
 
 CLASSES = 10
@@ -69,6 +69,8 @@ def load(data: str | None, cache: str = "data") -> Digits:
     if not path.exists():
         raise BadInput(f"{data}: there is no such file or folder")
     learn, test = _read_idx_folder(path) if path.is_dir() else _read_npz(path)
+    if learn.images.shape[1:] != test.images.shape[1:]:
+        raise BadInput(f"{data}: pictures to learn from and to judge by differ in size")
     held_out = len(learn) // 6
     return Digits(learn.take(slice(None, -held_out)), learn.take(slice(-held_out, None)), test)
 
@@ -121,14 +123,14 @@ def _read_idx_folder(folder: Path) -> tuple[Part, Part]:
 
 
 def _read_npz(path: Path) -> tuple[Part, Part]:
-    try:
-        with np.load(path) as found:  # never unpickles
-            x_train, y_train, x_test, y_test = (found[name] for name in ("x_train", "y_train", "x_test", "y_test"))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInput(f"{path}: cannot be read as an .npz file ({error})") from error
-    except KeyError as error:
-        raise BadInput(f"{path}: x_train, y_train, x_test and y_test are needed ({error.args[0]})") from error
-    return _part(x_train / 255, y_train, f"{path} (train)"), _part(x_test / 255, y_test, f"{path} (test)")
+    found = read_npz(path, ("x_train", "y_train", "x_test", "y_test"))
+    for name, array in found.items():
+        if array.dtype != np.uint8 and (name.startswith("x") or array.dtype.kind not in "iu"):
+            raise BadInput(f"{path}: {name} is {array.dtype}; pictures must be unsigned bytes and labels whole numbers")
+    return (
+        _part(found["x_train"] / 255, found["y_train"], f"{path} (train)"),
+        _part(found["x_test"] / 255, found["y_test"], f"{path} (test)"),
+    )
 
 
 def _part(images: np.ndarray, labels: np.ndarray, where: str) -> Part:

@@ -60,7 +60,9 @@ def _train(chosen: argparse.Namespace, make: Callable[[argparse.Namespace, int],
     if len(digits.train) < chosen.batch:
         raise BadInput(f"--batch {chosen.batch}: there are only {len(digits.train)} pictures to learn from")
     learner = make(chosen, digits.side)
-    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": digits.sha256})
+    # Frameworks have equal settings and cannot read each other's state.
+    settings = settings_of(chosen) | {"data_sha256": digits.sha256, "packages": learner.packages}
+    checkpoint = Checkpoint(chosen.checkpoint, settings, chosen.epochs)
     started = time.perf_counter()
     for epoch in range(checkpoint.resume(learner.restore), chosen.epochs):
         order = np.random.default_rng((chosen.seed, epoch)).permutation(len(digits.train))

@@ -6,23 +6,15 @@ judged on the test part beside each single classifier.
 
 import argparse
 import itertools
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from trial import BadInput, report, run_program
+from trial.arrays import read_npz
 
 from .scores import draw_confusion, metrics_of
 
 NAMES = ("classes", "val_labels", "val_probabilities", "test_labels", "test_probabilities")
-
-
-def read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as found:  # never unpickles
-            return {name: found[name] for name in NAMES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: no predictions that can be read ({error})") from error
 
 
 def find(places: list[str]) -> list[Path]:
@@ -59,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("predictions", nargs="+", help="predictions.npz files, or folders that hold them")
     paths = find(parser.parse_args().predictions)
-    voters = [read(path) for path in paths]
+    voters = [read_npz(path, NAMES) for path in paths]
     for path, voter in zip(paths, voters, strict=True):
         if any(not np.array_equal(voter[name], voters[0][name]) for name in ("classes", "val_labels", "test_labels")):
             raise BadInput(f"{path} and {paths[0]} are answers about different documents")

@@ -14,6 +14,7 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline
 from text.data import KINDS, load
 from trial import BadInput, report, run_program, settings_of, write_card
+from trial.arguments import at_least
 
 from .scores import draw_confusion, metrics_of
 
@@ -25,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--corpus", choices=KINDS, default="scipy-documents")
     parser.add_argument("--data", help="the corpus' archive, folder or file (for csv: columns label and text)")
     parser.add_argument("--words", type=int, default=20_000, help="most words and word pairs that are told apart")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=at_least(0), default=1)
     parser.add_argument("--smoke", action="store_true", help="a size that ends in seconds, to see it run")
     chosen = parser.parse_args()
     if chosen.strength <= 0 or chosen.words < 1:
@@ -50,7 +51,12 @@ def main() -> None:
     model = make_pipeline(words, classifier(chosen))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)  # a fit that stopped halfway is no result
-        model.fit(corpus.train.texts, corpus.train.labels)
+        try:
+            model.fit(corpus.train.texts, corpus.train.labels)
+        except (ConvergenceWarning, ValueError) as error:
+            raise BadInput(
+                f"--corpus {chosen.corpus}: these texts cannot be learnt from ({str(error).splitlines()[0]})"
+            ) from error
 
     kept: dict[str, np.ndarray] = {"classes": np.array(corpus.classes)}
     metrics: dict[str, float] = {}

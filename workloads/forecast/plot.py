@@ -14,7 +14,8 @@ def draw_forecast(path: str, hours: np.ndarray, truth: np.ndarray, guess: np.nda
         axes.plot(hours[week], truth[week, column], color="black", linewidth=1, label="truth")
         axes.plot(hours[week], guess[week, column], color="tab:orange", linewidth=1, label="forecast, an hour ahead")
         axes.set_ylabel(name)
-    rows[0, 0].legend(loc="upper right")
+    # Above the curves, which are highest where a legend would be.
+    rows[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     rows[-1, 0].set_xlabel("hour")
     figure.savefig(path, dpi=100, bbox_inches="tight")
     plt.close(figure)

@@ -1,12 +1,11 @@
 """Two series of electricity load, hour by hour: drawn like real ones, or from a CSV file."""
 
-import csv
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from trial import BadInput
+from trial.tables import numbers, read_rows
 
 DAY, WEEK, YEAR = 24, 7 * 24, 365.25 * 24
 # What is known of each series at an hour: its value, its change, and the change of its change.
@@ -35,24 +34,7 @@ def draw(hours: int, seed: int) -> np.ndarray:
 
 def read(path: str, columns: list[str]) -> np.ndarray:
     """Two columns of a CSV file whose rows are consecutive hours, as (hours, 2)."""
-    if not Path(path).is_file():
-        raise BadInput(f"{path}: there is no such file")
-    values = []
-    with open(path, newline="") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in columns if name not in (rows.fieldnames or [])]
-        if missing:
-            raise BadInput(
-                f"{path}: no column {', '.join(missing)}; there are {', '.join(rows.fieldnames or ['none'])}"
-            )
-        for row in rows:
-            try:
-                pair = [float(row[name]) for name in columns]
-            except (TypeError, ValueError):
-                raise BadInput(f"{path}:{rows.line_num}: {', '.join(columns)} must be numbers") from None
-            if not np.isfinite(pair).all():
-                raise BadInput(f"{path}:{rows.line_num}: {', '.join(columns)} must be finite numbers")
-            values.append(pair)
+    values = [numbers(where, row, columns) for where, row in read_rows(path, columns)]
     return np.array(values).reshape(-1, 2)
 
 

@@ -23,8 +23,8 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.smoke:
         chosen.epochs, chosen.hours, chosen.steps = min(chosen.epochs, 2), min(chosen.hours, 1_000), 12
-    if min(chosen.lr, chosen.units, chosen.steps, chosen.batch) <= 0:
-        raise BadInput("--lr, --units, --steps and --batch must be above 0")
+    if min(chosen.lr, chosen.units, chosen.steps, chosen.batch, chosen.hours) <= 0:
+        raise BadInput("--lr, --units, --steps, --batch and --hours must be above 0")
     if len(chosen.columns.split(",")) != 2:
         raise BadInput(f"--columns {chosen.columns}: two names with a comma between are needed")
     return chosen
@@ -46,7 +46,7 @@ def main() -> None:
     train = parts.train
     # The network says how the load changes: a network of zeros is the forecast "as it was an hour ago".
     change = train.following - train.seen[:, -1, :2]
-    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": hash_arrays(loads)})
+    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": hash_arrays(loads)}, chosen.epochs)
 
     def forecast(windows: series.Windows) -> np.ndarray:
         return model.predict(windows.seen, batch_size=1_000, verbose=0) + windows.seen[:, -1, :2]

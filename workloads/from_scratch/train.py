@@ -36,7 +36,7 @@ def main() -> None:
     digits = load(chosen.data)
     network = build(chosen, digits)
     speeds = {name: np.zeros_like(weight) for name, weight in network.weights.items()}
-    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": digits.sha256})
+    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": digits.sha256}, chosen.epochs)
 
     def save(folder: Path) -> None:
         np.savez(folder / "weights.npz", **network.weights)

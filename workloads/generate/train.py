@@ -30,6 +30,8 @@ def arguments() -> argparse.Namespace:
         chosen.units, chosen.size, chosen.batch = 16, 16, 128
     if min(chosen.lr, chosen.units, chosen.size, chosen.batch, chosen.heat) <= 0 or chosen.words < 10:
         raise BadInput("--lr, --units, --size, --batch and --heat must be above 0, --words at least 10")
+    if min(chosen.length, chosen.sentences) < 1 or not 0 <= chosen.dropout < 1:
+        raise BadInput("--length and --sentences must be at least 1, --dropout from 0 to below 1")
     return chosen
 
 
@@ -44,7 +46,7 @@ def main() -> None:
     model = language.build(chosen.size, chosen.units, chosen.dropout, len(dictionary))
     model.compile(keras.optimizers.Adam(chosen.lr), language.next_word_loss)
     data = hash_arrays(train, validation, test)
-    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data})
+    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data}, chosen.epochs)
     for epoch in range(checkpoint.resume(partial(restore_state, model)), chosen.epochs):
         order = np.random.default_rng((chosen.seed, epoch)).permutation(len(train))
         rows = train[order[: len(order) // chosen.batch * chosen.batch or None]]

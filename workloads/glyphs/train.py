@@ -25,6 +25,10 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.smoke:
         chosen.epochs, chosen.pictures = min(chosen.epochs, 2), 1_000
+    if min(chosen.lr, chosen.width, chosen.pictures, chosen.batch) <= 0:
+        raise BadInput("--lr, --width, --pictures and --batch must be above 0")
+    if not 0 <= chosen.dropout < 1 or chosen.l2 < 0:
+        raise BadInput("--dropout must be from 0 to below 1, --l2 at least 0")
     return chosen
 
 
@@ -39,7 +43,7 @@ def main() -> None:
     validation = pictures.draw(masters["validation"], JUDGED, (chosen.seed, 1))
 
     data = hash_arrays(*masters.values())
-    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data})
+    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data}, chosen.epochs)
     model = build(chosen)
     first = checkpoint.resume(partial(restore_state, model))
     for epoch in range(first, chosen.epochs):
@@ -76,11 +80,6 @@ def main() -> None:
 
 
 def build(chosen: argparse.Namespace) -> keras.Model:
-    if not (chosen.width > 0 and 0 <= chosen.dropout < 1 and chosen.lr > 0):
-        raise BadInput(
-            f"--width {chosen.width} --dropout {chosen.dropout} --lr {chosen.lr}: width and learning rate "
-            "must be above 0, dropout from 0 to below 1"
-        )
     model = MODELS[chosen.model](chosen.width, chosen.dropout, chosen.l2)
     model.compile(keras.optimizers.Adam(chosen.lr), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model

@@ -11,6 +11,7 @@ from pyspark.ml.feature import HashingTF, RegexTokenizer
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from trial import BadInput, report, run_program, settings_of, write_card
+from trial.arguments import at_least
 from trial.card import hash_file
 
 from . import table
@@ -20,16 +21,16 @@ from .scores import metrics_of
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="CSV in the columns of the City of Chicago; else inspections are drawn")
-    parser.add_argument("--features", type=int, default=4_096, help="buckets that words are hashed into")
+    parser.add_argument("--features", type=at_least(1), default=4_096, help="buckets that words are hashed into")
     parser.add_argument("--penalty", type=float, default=0.01)
-    parser.add_argument("--iterations", type=int, default=50)
-    parser.add_argument("--rows", type=int, default=20_000, help="inspections to draw")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--iterations", type=at_least(1), default=50)
+    parser.add_argument("--rows", type=at_least(1), default=20_000, help="inspections to draw")
+    parser.add_argument("--threads", type=at_least(1), default=1)
+    parser.add_argument("--seed", type=at_least(0), default=1)
     parser.add_argument("--smoke", action="store_true", help="a size that ends in seconds, to see it run")
     chosen = parser.parse_args()
-    if min(chosen.features, chosen.iterations, chosen.rows, chosen.threads) < 1 or chosen.penalty < 0:
-        raise BadInput("--features, --iterations, --rows and --threads must be at least 1, --penalty at least 0")
+    if chosen.penalty < 0:
+        raise BadInput("--penalty must be at least 0")
     if chosen.smoke:
         chosen.rows, chosen.iterations = min(chosen.rows, 1_000), 5
     return chosen

@@ -15,7 +15,7 @@ def read(paths: list[Path], columns: tuple[str, ...]) -> list[list[str]]:
     rows = []
     for path in paths:
         with path.open(newline="") as file:
-            header, *content = csv.reader(file)
+            header, *content = [*csv.reader(file)] or [[]]
         if tuple(header) != columns or any(len(row) != len(columns) for row in content):
             raise BadInput(f"{path}: cut short, or not made by scoring.score")
         rows += content

@@ -1,7 +1,6 @@
 """A model that `from_scratch` saved, read back for scoring."""
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +9,15 @@ from from_scratch.lstm import Lstm
 from from_scratch.mlp import Perceptron
 from from_scratch.network import Network
 from trial import BadInput
+from trial.arrays import read_npz
 
 
 def load_model(folder: Path) -> tuple[Network, str]:
     """The network in a model folder, and its kind: logistic, mlp or lstm."""
     try:
         kind = json.loads((folder / "model.json").read_text())["settings"]["model"]
-        with np.load(folder / "weights.npz") as saved:  # never unpickles
-            weights = dict(saved)
-        return _network(kind, weights), kind
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return _network(kind, read_npz(folder / "weights.npz")), kind
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise BadInput(f"{folder}: no model of from_scratch that can be read ({error!r})") from error
 
 

@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from trial import BadInput, Checkpoint, report, run_program
-from trial.checkpoint import default_folder
+from trial import BadInput, Checkpoint, hash_arrays, report, run_program
+from trial.arguments import add_checkpoint
+from trial.card import hash_file
 
 from .model import load_model, probabilities
 from .sample import make_files, make_model
@@ -52,13 +53,21 @@ def read_pictures(path: Path, width: int) -> np.ndarray:
     return values
 
 
+def content_of(path: Path) -> str:
+    """The hash of a file, or why it cannot be read."""
+    try:
+        return hash_file(path)
+    except OSError as error:
+        return str(error)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder of .csv files, one picture a row; else a sample is made")
     parser.add_argument("--model", help="a model folder of from_scratch; else a small one is trained")
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
-    parser.add_argument("--checkpoint", default=default_folder(), help="folder to go on from after a stop")
+    add_checkpoint(parser)
     parser.add_argument("--smoke", action="store_true", help="at most two files of the shard")
     chosen = parser.parse_args()
     folder, models = Path(chosen.data or "sample"), Path(chosen.model or "sample-model")
@@ -71,7 +80,10 @@ def main() -> None:
     files = shard_of(files_below(folder), chosen.shard, chosen.shards)[: 2 if chosen.smoke else None]
     width = len(network.weights["kernel0" if kind == "mlp" else "kernel"]) ** (2 if kind == "lstm" else 1)
     scores, failed = Path(f"scores-{chosen.shard}.csv"), Path(f"failed-{chosen.shard}.csv")
-    checkpoint = Checkpoint(chosen.checkpoint, {"shard": chosen.shard, "shards": chosen.shards, "files": files})
+    # Other weights, or other contents under the same names, are another scoring.
+    model, contents = hash_arrays(*network.weights.values()), [(name, content_of(folder / name)) for name in files]
+    settings = {"shard": chosen.shard, "shards": chosen.shards, "model": model, "files": contents}
+    checkpoint = Checkpoint(chosen.checkpoint, settings)
 
     # Saved under other names, so that no search for results takes a checkpoint for one.
     kept = {"scores": scores, "failed": failed}
@@ -88,10 +100,12 @@ def main() -> None:
     if first == 0:
         scores.write_text(",".join(SCORES) + "\n")
         failed.write_text(",".join(FAILED) + "\n")
+    if not files:  # more shards than files
+        report(step=0, files_scored=0, files_failed=0)
     for number in range(first, len(files)):
         try:
             answers = probabilities(network, kind, read_pictures(folder / files[number], width))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, csv.Error) as error:
             with failed.open("a", newline="") as file:
                 csv.writer(file).writerow([files[number], error])
         else:

@@ -1,6 +1,5 @@
 """Labelled texts: a small corpus that is always here, and loaders for public archives. No text is in two parts."""
 
-import csv
 import html
 import re
 import tarfile
@@ -11,9 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from trial import BadInput, hash_arrays
+from trial.tables import read_rows
 
 BUILT_IN = Path(__file__).with_name("corpus.tsv")
 NEWSWIRE_TOPICS = 10
+# What a story of Reuters-21578 ends with.
+_SIGNATURE = re.compile(r"\s*\breuter\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,19 @@ def _built_in(*, sentences: bool) -> Iterator[_Sample]:
 
 
 def _imdb(path: Path) -> Iterator[_Sample]:
-    for name, content in _files(path, re.compile(r"(?:^|/)(train|test)/(pos|neg)/[^/]+\.txt$")):
-        part, label = PurePosixPath(name).parts[-3:-1]
-        text = html.unescape(re.sub(r"<br */?>", " ", content.decode("utf-8", "replace")))
-        yield _Sample(label, text, group=name, part=part)
+    """Reviews of one film stay together: line N of `urls_pos.txt`, from 0, names the film of `pos/N_9.txt`."""
+    wanted = re.compile(r"(?:^|/)(?:train|test)/(?:(?:pos|neg)/[^/]+|urls_(?:pos|neg))\.txt$")
+    files = {PurePosixPath(name): content.decode("utf-8", "replace") for name, content in _files(path, wanted)}
+    films: dict[tuple[PurePosixPath, str], str] = {}
+    for place, content in files.items():
+        if place.stem.startswith("urls_"):
+            folder = place.parent / place.stem.removeprefix("urls_")
+            films |= {(folder, str(number)): film for number, film in enumerate(content.splitlines())}
+    for place, content in files.items():
+        if place.parent.name in ("pos", "neg"):
+            text = html.unescape(re.sub(r"<br */?>", " ", content))
+            film = films.get((place.parent, place.stem.partition("_")[0]))
+            yield _Sample(place.parent.name, text, group=film or str(place), part=place.parts[-3])
 
 
 def _reuters(path: Path) -> Iterator[_Sample]:
@@ -96,11 +107,12 @@ def _reuters(path: Path) -> Iterator[_Sample]:
     for name, content in _files(path, re.compile(r"(?:^|/)reut2-\d+\.sgm$")):
         for found in re.finditer(r"<REUTERS ([^>]*)>(.*?)</REUTERS>", content.decode("latin-1"), re.DOTALL):
             attributes = dict(re.findall(r'(\w+)="([^"]*)"', found[1]))
-            topics = re.findall(r"<D>(.*?)</D>", re.search(r"<TOPICS>(.*?)</TOPICS>", found[2], re.DOTALL)[1])
+            about = re.search(r"<TOPICS>(.*?)</TOPICS>", found[2], re.DOTALL)
             body = re.search(r"<BODY>(.*?)</BODY>", found[2], re.DOTALL)
             part = {"TRAIN": "train", "TEST": "test"}.get(attributes.get("LEWISSPLIT", ""))
+            topics = re.findall(r"<D>(.*?)</D>", about[1]) if about else []
             if part and body and len(topics) == 1 and attributes.get("TOPICS") == "YES":
-                text = html.unescape(body[1]).removesuffix("Reuter\n\x03").strip()
+                text = _SIGNATURE.sub("", html.unescape(body[1])).strip()
                 stories.append(_Sample(topics[0], text, group=f"{name}/{attributes.get('NEWID')}", part=part))
     common = Counter(story.label for story in stories if story.part == "train").most_common(NEWSWIRE_TOPICS)
     kept = {topic for topic, _ in common}
@@ -108,15 +120,10 @@ def _reuters(path: Path) -> Iterator[_Sample]:
 
 
 def _csv(path: Path) -> Iterator[_Sample]:
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = csv.DictReader(file)
-        missing = {"label", "text"} - set(rows.fieldnames or [])
-        if missing:
-            raise BadInput(f"{path}: no column {', '.join(sorted(missing))}")
-        for row in rows:
-            if not row["label"] or not row["text"]:
-                raise BadInput(f"{path}:{rows.line_num}: label or text is empty")
-            yield _Sample(row["label"], row["text"], group=row["text"])
+    for where, row in read_rows(path, ("label", "text"), errors="replace"):
+        if not row["label"] or not row["text"]:
+            raise BadInput(f"{where}: label or text is empty")
+        yield _Sample(row["label"], row["text"], group=row["text"])
 
 
 def _files(path: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:

@@ -34,6 +34,8 @@ def arguments() -> argparse.Namespace:
         chosen.epochs, chosen.length = min(chosen.epochs, 2), min(chosen.length, 20)
     if min(chosen.lr, chosen.size, chosen.width, chosen.batch) <= 0 or chosen.length < 2 or chosen.words < 3:
         raise BadInput("--lr, --size, --width and --batch must be above 0, --length at least 2, --words at least 3")
+    if not 0 <= chosen.dropout < 1:
+        raise BadInput("--dropout must be from 0 to below 1")
     return chosen
 
 
@@ -51,7 +53,7 @@ def main() -> None:
     print(f"{len(train[1])} texts train, {len(validation[1])} choose, {len(test[1])} judge; {len(vocabulary)} words")
     model = compiled(chosen, vocabulary, train[0].shape[1], len(corpus.classes))
     data = hash_arrays(*train, *validation, *test)
-    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data})
+    checkpoint = Checkpoint(chosen.checkpoint, settings_of(chosen) | {"data_sha256": data}, chosen.epochs)
     for epoch in range(checkpoint.resume(partial(restore_state, model)), chosen.epochs):
         order = np.random.default_rng((chosen.seed, epoch)).permutation(len(train[1]))
         fitted = model.fit(train[0][order], train[1][order], batch_size=chosen.batch, shuffle=False, verbose=0).history

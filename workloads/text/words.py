@@ -49,9 +49,10 @@ def read_vectors(path: str, vocabulary: Vocabulary, random: np.random.Generator)
         raise BadInput(f"{path}: there is no such file")
     found: dict[int, np.ndarray] = {}
     size = None
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
         for line_number, line in enumerate(file, start=1):
-            word, *values = line.rstrip().split(" ")
+            # Some words of the public files have spaces in them ("at name@domain.com"): the numbers come last.
+            word, *values = line.rstrip().rsplit(" ", size) if size else line.rstrip().split(" ")
             size = size or len(values)
             if word not in vocabulary.numbers:
                 continue

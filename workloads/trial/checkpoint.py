@@ -1,5 +1,6 @@
 """A folder that holds the last finished epoch of one training, whatever moment the process dies at."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,21 +10,24 @@ from pathlib import Path
 from .errors import BadInput
 
 
-def default_folder() -> str:
-    """The folder that orchestrator carries from attempt to attempt, or `checkpoint` in a run by hand."""
-    return os.environ.get("ORCHESTRATE_CHECKPOINT", "checkpoint")
+def default_folder() -> str | None:
+    """The folder that orchestrator carries from attempt to attempt; None in a run by hand."""
+    return os.environ.get("ORCHESTRATE_CHECKPOINT")
 
 
 class Checkpoint:
     """The state after each epoch, saved so that a training which is cut short goes on exactly there.
 
     `settings` is everything that shapes the training. A folder that holds a training with other settings is
-    refused (`BadInput`): going on from it would mix two experiments.
+    refused (`BadInput`), because going on from it would mix two experiments, and so is one that is beyond `epochs`.
+    Without a folder (None) each training has one of its own below `checkpoint/`.
     """
 
-    def __init__(self, folder: str | Path, settings: Mapping[str, object]) -> None:
-        self.folder = Path(folder)
-        self._settings = json.loads(json.dumps(dict(settings)))
+    def __init__(self, folder: str | Path | None, settings: Mapping[str, object], epochs: int | None = None) -> None:
+        written = json.dumps(dict(settings), sort_keys=True)
+        self.folder = Path(folder or f"checkpoint/{hashlib.sha256(written.encode()).hexdigest()[:12]}")
+        self._settings = json.loads(written)
+        self._most = epochs
 
     def latest(self) -> tuple[int, Path] | None:
         """The number of finished epochs and the folder with the state after them; None before the first."""
@@ -35,6 +39,11 @@ class Checkpoint:
         if found != self._settings:
             raise BadInput(
                 f"{self.folder}/ holds another training ({_difference(found, self._settings)}): "
+                "remove the folder, or name another with --checkpoint"
+            )
+        if self._most is not None and epochs > self._most:
+            raise BadInput(
+                f"{self.folder}/ holds this training after epoch {epochs}, which is beyond --epochs {self._most}: "
                 "remove the folder, or name another with --checkpoint"
             )
         return epochs, saved[epochs]

@@ -21,22 +21,24 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--optimizer", choices=["sgd", "sign"], default="sgd", help="sign: steps of one length")
-    parser.add_argument("--epochs", type=int, default=20, help="that this process trains")
+    parser.add_argument("--epochs", type=int, default=20, help="that this trial trains")
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of the gradient's error")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that an epoch takes longer")
     args = parser.parse_args()
 
-    state = {"epoch": 0, "place": [-1.2, 1.0], "speed": [0.0, 0.0]}
+    state = {"epoch": 0, "place": [-1.2, 1.0], "speed": [0.0, 0.0], "trial": None, "until": 0}
+    trial = [os.environ.get("ORCHESTRATE_RUN"), os.environ.get("ORCHESTRATE_TRIAL")]
     folder = os.environ.get("ORCHESTRATE_CHECKPOINT")
     saved = Path(folder) / "state.json" if folder else None
     if saved is not None and saved.exists():
         state = json.loads(saved.read_text())
         print(f"going on after epoch {state['epoch']}")
-
-    chance = random.Random(f"{args.seed}/{state['epoch']}")
+    # A trial that was cut short goes on to where it was bound; one that is handed another's state goes on from there.
+    until = state["until"] if state["trial"] == trial else state["epoch"] + args.epochs
     (x, y), (u, v) = state["place"], state["speed"]
-    for epoch in range(state["epoch"] + 1, state["epoch"] + args.epochs + 1):
+    for epoch in range(state["epoch"] + 1, until + 1):
+        chance = random.Random(f"{args.seed}/{epoch}")
         time.sleep(args.pause)
         for _ in range(STEPS):
             slope = [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)]
@@ -48,7 +50,8 @@ def main() -> None:
         report(step=epoch, loss=(1 - x) ** 2 + 100 * (y - x * x) ** 2, epochs=epoch)
         if saved is not None:
             part = saved.with_suffix(".part")
-            part.write_text(json.dumps({"epoch": epoch, "place": [x, y], "speed": [u, v]}))
+            state = {"epoch": epoch, "place": [x, y], "speed": [u, v], "trial": trial, "until": until}
+            part.write_text(json.dumps(state))
             part.replace(saved)
 
 

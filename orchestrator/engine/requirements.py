@@ -13,7 +13,9 @@ from orchestrator.spec.model import Workload
 # short name, nothing.
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _INCLUDE = re.compile(r"(?:--(?P<long>requirement|constraint)(?:\s+|=)|-(?P<short>[rc])\s*)(?P<file>\S.*)")
-_BESIDE = re.compile(r"(?:(?:-e|--editable)(?:\s+|=))?\.{1,2}(?:$|[/\[ ])")
+# A password in a URL, but for the name of a variable, which pip itself puts in: https://${USER}:${TOKEN}@host.
+_PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\{[A-Z0-9_]+\}@)[^/\s@]+@")
+_BESIDE = re.compile(r"(?:(?:-e|--editable)(?:\s+|=))?\.{1,2}(?:$|[/\[ ])|(?:--find-links(?:\s+|=)|-f\s*)(?!/|\w+:)")
 
 
 def gathered(workload: Workload, base: Path) -> dict[str, str] | None:
@@ -21,7 +23,8 @@ def gathered(workload: Workload, base: Path) -> dict[str, str] | None:
 
     None where no requirements are named.
     Files that a file includes (``-r``, ``-c``) stand in the texts themselves.  Raises :class:`UsageError` where a file
-    cannot be read, includes itself, or names a folder beside it, which would not be there where the trials run.
+    cannot be read, includes itself, holds a password, or names a folder beside it, which would not be there where the
+    trials run.
     """
     if workload.requirements is None:
         return None
@@ -47,6 +50,11 @@ def _read(path: Path, kind: str, key: str, within: tuple[Path, ...]) -> Iterator
         raise UsageError(f"{key}: {path} includes itself.")
     for line in text.replace("\\\n", " ").splitlines():
         line = _COMMENT.sub("", line).strip()
+        if _PASSWORD.search(line):
+            raise UsageError(
+                f"{key}: {path} holds a password in a URL, and what it says is written down.",
+                remedy="Write the name of a variable in its place, as pip reads it: https://${USER}:${TOKEN}@host.",
+            )
         include = _INCLUDE.fullmatch(line)
         if include is not None and "://" not in include["file"]:
             constraint = (include["long"] or include["short"])[0] == "c"

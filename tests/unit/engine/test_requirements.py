@@ -52,8 +52,25 @@ def test_files_that_a_file_includes_stand_in_the_text(tmp_path: Path) -> None:
         ({"r": "-e .\n"}, r"names the folder '-e \.'"),
         ({"r": "../pkg\n"}, r"names the folder '\.\./pkg'"),
         ({"r": "./pkg[all]\n"}, r"names the folder '\./pkg\[all\]'"),
+        ({"r": "--find-links=wheels\n"}, r"names the folder '--find-links=wheels'"),
     ],
 )
 def test_what_would_not_be_there_is_refused(tmp_path: Path, files: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         texts(tmp_path, **files)
+
+
+@pytest.mark.parametrize(
+    "line", ["--index-url https://ada:hunter2@a.example/simple", "x @ git+https://ada:${TOKEN}hunter2@a.example/y"]
+)
+def test_a_password_is_refused_and_not_shown(tmp_path: Path, line: str) -> None:
+    with pytest.raises(UsageError, match="holds a password") as refused:
+        texts(tmp_path, r=f"numpy\n{line}\n")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_name_of_a_variable_is_no_password(tmp_path: Path) -> None:
+    lines = "--index-url https://${USER}:${TOKEN}@a.example/simple\nx @ git+ssh://git@a.example:22/y\n"
+    found = texts(tmp_path, r=f"{lines}--find-links https://a.example/wheels\n")
+    assert found is not None
+    assert found["packages"].startswith(lines)

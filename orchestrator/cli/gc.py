@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from orchestrator.cli.app import App, Command, pass_app
-from orchestrator.cli.terminal import bold, dim, red, say, show, warn
+from orchestrator.cli.terminal import bold, dim, red, say, show, warn, yellow
 from orchestrator.engine import leftovers
 from orchestrator.errors import OrchestrateError
 from orchestrator.results.export import to_json
@@ -25,13 +27,19 @@ from orchestrator.results.words import count
 def command(app: App, provider: tuple[str, ...], region: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Give back what dead runs have left behind: processes, pools, working folders, half-written files.
 
-    Runs that somebody drives are never touched, results and logs never deleted.
+    Runs that somebody drives are never touched, results and logs never deleted. The machines of an abandoned run are
+    named and left alone until its lease is over, since it may be resumed.
     """
     done = failed = 0
+    kept: set[str | None] = set()
     for found in leftovers.find(app.home, provider, region):
         if isinstance(found, leftovers.Unreachable):
             failed += 1
             warn(f"The provider {found.provider} could not be asked: {found.error}")
+            continue
+        if isinstance(found, leftovers.Kept):
+            _keep(found, as_json, told=found.run in kept)
+            kept.add(found.run)
             continue
         error = ""
         if not dry_run:
@@ -48,9 +56,26 @@ def command(app: App, provider: tuple[str, ...], region: tuple[str, ...], dry_ru
             _show(found, error)
     if done:
         say(f"{count(done, 'thing')} {'to give back' if dry_run else 'given back'}")
-    elif not failed:
+    elif not failed and not kept:
         say("Nothing was left behind.")
     return 3 if failed else 0
+
+
+def _keep(found: leftovers.Kept, as_json: bool, *, told: bool) -> None:
+    """A run has several things, and is spoken of once (``told``)."""
+    if as_json:
+        record = {"kind": found.kind, "name": found.name, "run": found.run, "detail": found.detail}
+        show(to_json({**record, "action": "kept", "error": None}))
+        return
+    end = "" if found.until is None else f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(found.until))}"
+    show(f"{bold(found.kind)}  {found.name}  {found.detail}  {yellow(f'kept{end}')}")
+    if told:
+        return
+    if found.here:
+        say(f"  Nobody drives {found.run}. Give it back:  orchestrate cancel {found.run}")
+        say(dim(f"  or go on:  orchestrate resume {found.run}"))
+    else:
+        say(dim(f"  {found.run or 'Its run'} is not of this machine; another one may drive it."))
 
 
 def _show(found: leftovers.Leftover, error: str) -> None:

@@ -40,6 +40,21 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run that nobody drives has at a provider, left alone because the run may be taken up again.
+
+    ``until`` is the Unix time when its lease is over.  ``here`` says whether this machine knows the run.
+    """
+
+    kind: str
+    name: str
+    run: str | None
+    detail: str
+    until: float | None
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unreachable:
     """A provider that could not be asked."""
 
@@ -54,8 +69,11 @@ class _Known:
     ended: bool
 
 
-def find(home: Home, providers: Iterable[str] = (), regions: Collection[str] = ()) -> Iterator[Leftover | Unreachable]:
+def find(
+    home: Home, providers: Iterable[str] = (), regions: Collection[str] = ()
+) -> Iterator[Leftover | Kept | Unreachable]:
     """Everything that may be reclaimed now, one by one; a run is unlocked again when the next thing is asked for.
+    And what costs money though nobody drives it: ``Kept``.
 
     Asked are the providers of the runs that this machine knows, and these ``providers``: those that have regions, in
     the present one, in each that a run was in, and in these ``regions``.
@@ -98,7 +116,7 @@ def _facts(home: Home, run: str) -> _Known | None:
     return _Known(facts["provider"], facts["store"], facts.get("finished") is not None)
 
 
-def _things(home: Home, provider: str, compute: Compute, known: dict[str, _Known]) -> Iterator[Leftover]:
+def _things(home: Home, provider: str, compute: Compute, known: dict[str, _Known]) -> Iterator[Leftover | Kept]:
     """What is alive at the provider and belongs to nobody who is alive.
 
     Where tasks outlive their driver, a run that has not ended keeps its pool until the lease is over: it may be
@@ -109,6 +127,9 @@ def _things(home: Home, provider: str, compute: Compute, known: dict[str, _Known
         over = thing.lease_until is not None and thing.lease_until < time.time()
         facts = known.get(thing.run or "")
         if survives and not over and (facts is None or not facts.ended):
+            if facts is None or holder(home.lock(thing.run or "")) is None:
+                detail = f"{provider} {thing.detail}".strip()
+                yield Kept(thing.kind, thing.name, thing.run, detail, thing.lease_until, facts is not None)
             continue
         yield from _guarded(home, thing.run, partial(_thing, provider, compute, thing))
 
@@ -164,4 +185,4 @@ def _local_folder(store: str, run: str) -> Path | None:
     return root / RunKeys(run).root / "trials" if root is not None else None
 
 
-__all__ = ["Leftover", "Unreachable", "find"]
+__all__ = ["Kept", "Leftover", "Unreachable", "find"]

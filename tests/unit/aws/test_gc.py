@@ -11,6 +11,7 @@ import pytest
 from orchestrator.cli.main import main
 from orchestrator.emulators import aws
 from orchestrator.emulators.emulated import environment
+from orchestrator.engine.lock import hold
 from orchestrator.engine.record import Record
 from orchestrator.providers import connect
 from orchestrator.storage.layout import Home
@@ -52,6 +53,27 @@ def test_things_are_given_back_in_every_region_that_was_used_or_is_named(
             "here-1": "aws us-east-1", "there-1": "aws eu-west-1", "stray-1": "aws ap-south-1",
         }  # fmt: skip
         assert found(capfd, "--region", "ap-south-1") == []
+
+
+def test_what_an_abandoned_run_has_until_its_lease_is_over_is_named_and_left_alone(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(home.path))
+    begun(home, "left-1", ended=False)
+    begun(home, "driven-1", ended=False)
+    connect("aws", home, "left-1").create_pool(request(name="left-1"))
+    connect("aws", home, "driven-1").create_pool(request(name="driven-1"))
+    connect("aws", Home(tmp_path / "another machine's"), "far-1").create_pool(request(name="far-1"))
+    with hold(home.lock("driven-1"), "driven-1"):
+        kept = found(capfd)
+        assert {(one["run"], one["action"]) for one in kept} == {("left-1", "kept"), ("far-1", "kept")}
+        assert main(["gc"]) == 0
+    told = capfd.readouterr()
+    assert told.err.count("orchestrate cancel left-1") == 1
+    assert "far-1 is not of this machine" in told.err
+    assert "Nothing was left behind" not in told.err
+    assert "kept until 20" in told.out
 
 
 def test_a_run_is_ended_where_its_pool_is_whatever_region_is_the_present_one(cloud: Cloud, tmp_path: Path) -> None:

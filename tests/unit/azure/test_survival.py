@@ -209,7 +209,8 @@ def gone(sweep: Sweep) -> None:
 
 def test_after_kill_9_gc_keeps_what_may_be_resumed_and_cancel_leaves_nothing(sweep: Sweep) -> None:
     started(sweep)
-    sweep.call("gc")
+    told = sweep.call("gc")
+    assert "kept until" in told, "what costs money and is left alone is named"
     assert sweep.control.state()["pools"], "its lease goes on, and a resume would find it"
     assert sweep.run_id is not None
     sweep.call("cancel", sweep.run_id)

@@ -37,7 +37,7 @@ from orchestrator.results.export import to_csv, to_json, to_record
 from orchestrator.results.fetch import fetch, folder_of
 from orchestrator.results.fields import fields
 from orchestrator.results.leaderboard import Trial, comparable, rank
-from orchestrator.results.logs import STREAMS, Tail
+from orchestrator.results.logs import STREAMS, Tail, stored
 from orchestrator.results.points import Point, points
 from orchestrator.results.read import TERMINAL, Overview, overview, to_trial, trials
 from orchestrator.results.same import Sameness, compare
@@ -311,7 +311,7 @@ class Run:
             if row is None:
                 raise UsageError(f"{self.id} has no trial {trial} (yet).")
             store = open_store(record.facts()["store"], self._home)
-        return b"".join(Tail(store, self.id, trial, attempt or row.attempt, stream).read())
+        return b"".join(Tail(stored(store, self.id, trial, attempt or row.attempt, stream)).read())
 
     def fetch(self, trial: int, to: StrPath = ".") -> Path:
         """Copy what an ended trial has left (outputs, logs, metrics) from the object store; the folder, below ``to``.

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import click
 
 from orchestrator.cli.app import App, Command, pass_app, run_argument
 from orchestrator.cli.terminal import coloured, say
+from orchestrator.engine.driver import task_name
 from orchestrator.engine.record import AttemptRow, Record
 from orchestrator.engine.runs import alive, find
-from orchestrator.errors import UsageError
-from orchestrator.results.logs import Prefixed, Tail
+from orchestrator.errors import ProviderError, UsageError
+from orchestrator.providers import connect
+from orchestrator.providers.base import Compute
+from orchestrator.results.logs import Prefixed, Read, Tail, stored
 from orchestrator.storage.base import ObjectStore
 from orchestrator.storage.layout import Home
 from orchestrator.storage.open import open_store
 
 # Between two looks at files that may have grown, in seconds: well under what a person notices.
 PAUSE = 0.08
+# Between two looks at what lies in a cloud, and how much longer for each trial that was looked at: requests cost money.
+CLOUD_PAUSE = 0.5
+CLOUD_TRIAL = 0.05
 
 
 @click.command("logs", cls=Command)
@@ -34,12 +40,16 @@ def command(app: App, run: str, trial: int | None, follow: bool, errors: bool, a
     if attempt is not None and (trial is None or follow):
         raise click.UsageError("--attempt needs a TRIAL and goes without --follow.")
     run = find(app.home, run)
-    with closing(Record.open(app.home.record(run))) as record:
-        store = open_store(record.facts()["store"], app.home)
+    with ExitStack() as opened:
+        record = opened.enter_context(closing(Record.open(app.home.record(run))))
+        facts = record.facts()
+        store = open_store(facts["store"], app.home)
         reader = _Reader(app.home, record, store, run, "stderr" if errors else "stdout", trial)
         if trial is not None:
             _check_trial(record, run, trial, follow)
         if follow:
+            if trial is not None and facts["provider"] != "local":
+                reader.compute = opened.enter_context(closing(connect(facts["provider"], app.home, run)))
             reader.follow()
         else:
             reader.once(attempt)
@@ -73,6 +83,8 @@ class _Reader:
         self._tails: dict[tuple[int, int], tuple[Tail, Prefixed | None]] = {}
         self._done: set[tuple[int, int]] = set()
         self._colour = trial is None and coloured(sys.stdout)
+        self._near = store.url.startswith("file:")
+        self.compute: Compute | None = None
 
     def once(self, attempt: int | None) -> None:
         """The last attempt of each, or the one asked for."""
@@ -94,24 +106,25 @@ class _Reader:
         first = 0
         while True:
             over, first_open = self._over(), self._record.first_open()
-            for row in list(self._record.attempts(self._trial, first=first)):
-                self._look(row)
+            looked = sum(self._look(row) for row in list(self._record.attempts(self._trial, first=first)))
             sys.stdout.buffer.flush()
             if over:
                 return
             first = first if first_open is None else first_open
-            time.sleep(PAUSE)
+            time.sleep(PAUSE if self._near else CLOUD_PAUSE + CLOUD_TRIAL * looked)
 
-    def _look(self, row: AttemptRow) -> None:
+    def _look(self, row: AttemptRow) -> bool:
+        """Whether anything was asked."""
         key = (row.trial, row.attempt)
         if key in self._done or row.state in ("submitting", "submitted"):
-            return
+            return False
         if self._trial is not None and row.attempt > 1 and key not in self._tails:
             say(f"attempt {row.attempt}")
         self._print(row.trial, row.attempt, last=row.state == "ended")
         if row.state == "ended":
             self._done.add(key)
             del self._tails[key]
+        return True
 
     def _over(self) -> bool:
         if self._trial is not None:
@@ -134,8 +147,24 @@ class _Reader:
             sys.stdout.buffer.write(prefixed.end())
 
     def _open(self, trial: int, attempt: int) -> tuple[Tail, Prefixed | None]:
-        tail = Tail(self._store, self._run, trial, attempt, self._stream)
+        tail = Tail(self._source(trial, attempt))
         if self._trial is not None:
             return tail, None
         mark = f"[{trial}] "
         return tail, Prefixed((click.style(mark, dim=True) if self._colour else mark).encode())
+
+    def _source(self, trial: int, attempt: int) -> Read:
+        """The provider has at once what the store has some seconds later; where it has nothing, the store will do."""
+        kept = stored(self._store, self._run, trial, attempt, self._stream)
+        compute = self.compute
+        if compute is None:
+            return kept
+
+        def read(offset: int, size: int) -> bytes | None:
+            try:
+                data = compute.read_log(self._run, task_name(trial, attempt), self._stream, offset, size)
+            except ProviderError:
+                data = b""
+            return data or kept(offset, size)
+
+        return read

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from orchestrator.storage import logs
 from orchestrator.storage.base import ObjectStore
@@ -12,18 +13,26 @@ CHUNK = 1 << 20
 STREAMS = ("stdout", "stderr")
 
 
+Read = Callable[[int, int], bytes | None]
+"""Up to ``size`` bytes of a stream from ``offset``; nothing, or None, where there is none (yet)."""
+
+
+def stored(store: ObjectStore, run: str, trial: int, attempt: int, stream: str) -> Read:
+    """The stream of an attempt as its runner has stored it by now."""
+    return partial(logs.read, store, RunKeys(run).log(trial, attempt, stream))
+
+
 class Tail:
     """One stream of one attempt, read from where the last reading ended."""
 
-    def __init__(self, store: ObjectStore, run: str, trial: int, attempt: int, stream: str) -> None:
-        self._store = store
-        self._key = RunKeys(run).log(trial, attempt, stream)
+    def __init__(self, read: Read) -> None:
+        self._read = read
         self._offset = 0
 
     def read(self) -> Iterator[bytes]:
         """Everything written since, in pieces; nothing where nothing has been written (yet)."""
         while True:
-            data = logs.read(self._store, self._key, self._offset, CHUNK)
+            data = self._read(self._offset, CHUNK)
             if not data:
                 return
             self._offset += len(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.results.logs import Prefixed, Tail
+from orchestrator.results.logs import Prefixed, Tail, stored
 from orchestrator.storage.layout import RunKeys
 from orchestrator.storage.local import LocalStore
 
@@ -15,7 +15,7 @@ from orchestrator.storage.local import LocalStore
 def test_a_tail_gives_every_byte_once_as_the_file_grows(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     path = tmp_path / RunKeys("r").log(0, 1, "stdout")
-    tail = Tail(store, "r", 0, 1, "stdout")
+    tail = Tail(stored(store, "r", 0, 1, "stdout"))
     assert list(tail.read()) == []
     path.parent.mkdir(parents=True)
     written = b""

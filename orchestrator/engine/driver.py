@@ -161,6 +161,11 @@ class Driver:
         self._stop = self._stop or m.StopRun(status, reason, self._clock.now())
         self.progress.stopping = self._stop.reason
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has asked the run to end."""
+        return self._stop is not None
+
     def run(self) -> m.RunStatus:
         """Drive until the pool is gone.  Raises MachineError when the record cannot be written any more."""
         self._restore()

@@ -223,6 +223,22 @@ def test_money_is_spent_up_to_the_limit_less_the_teardown() -> None:
     assert machine.state.status is m.RunStatus.OVER_BUDGET
 
 
+def test_a_run_that_has_spent_its_money_makes_no_pool_again() -> None:
+    machine = m.Machine(replace(RULES, max_cost=1.0), m.State(cost=1.0))
+    actions = machine.apply(m.Begin(0.0))
+    assert machine.state.status is m.RunStatus.OVER_BUDGET
+    assert machine.state.phase is not m.RunPhase.WORKING, "what is performed later finds that no pool is wanted"
+    assert submits(actions) == []
+
+
+def test_nobody_waits_for_the_tasks_of_a_pool_that_is_gone() -> None:
+    machine = begun()
+    machine.apply(m.StopRun(m.RunStatus.INTERRUPTED, "Ctrl-C", 1.0))
+    assert machine.state.in_flight == 2
+    assert machine.apply(m.PoolSeen(PoolState.GONE, "", 0, 0, 2.0)) == [m.DeletePool()]
+    assert machine.apply(m.PoolSeen(PoolState.GONE, "", 0, 0, 3.0)) == [m.Finish(m.RunStatus.INTERRUPTED, "Ctrl-C")]
+
+
 def test_a_pool_that_vanishes_is_made_again() -> None:
     assert begun().apply(m.PoolSeen(PoolState.GONE, "", 0, 0, 1.0)) == [m.CreatePool()]
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.record import Record
 from orchestrator.engine.runs import alive, find, listed
 from orchestrator.errors import InvalidRequest, RunBusy, UsageError
+from orchestrator.providers.base import PoolRequest
+from orchestrator.providers.local.compute import LocalCompute
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
 
@@ -150,6 +153,55 @@ def test_a_run_over_its_time_is_stopped_and_resumed_without_repeating_what_ended
     flag.touch()
     assert session.drive(run, home, reopen=True) is RunStatus.SUCCEEDED
     assert sorted((code / "log").read_text().split()) == [str(trial) for trial in range(6)]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param({"status": "interrupted", "reason": "Ctrl-C", "started": 1.0}, id="died in its teardown"),
+        pytest.param({"status": "running", "started": 1.0}, id="dead for longer than its time"),
+    ],
+)
+def test_a_resume_ends_what_the_last_driver_owed_and_then_goes_on(home: Home, code: Path, left: dict[str, Any]) -> None:
+    run = create(home, code, limits={"run_timeout": "1h"}).run
+    known = record(home, run)
+    known.set_facts(left)
+    known.add_trial(0, {"x": 0})
+    known.save_attempt(0, 1, "running", None)
+    assert session.drive(run, home, reopen=True) is RunStatus.SUCCEEDED
+    assert known.counts() == {"succeeded": 6}
+
+
+def test_a_lease_begins_anew_with_the_run(home: Home, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool whose lease was over before it was made would never have a machine."""
+    asked: list[PoolRequest] = []
+    create_pool = LocalCompute.create_pool
+
+    def spy(compute: LocalCompute, request: PoolRequest) -> None:
+        asked.append(request)
+        create_pool(compute, request)
+
+    monkeypatch.setattr(LocalCompute, "create_pool", spy)
+    run = create(home, code, pool={"lease": "6h"}).run
+    record(home, run).set_facts({"created": 1.0, "started": 1.0, "finished": 2.0, "status": "interrupted"})
+    before = time.time()
+    session.drive(run, home, reopen=True)
+    assert [before <= request.lease_until - 6 * 3600 <= time.time() for request in asked] == [True]
+
+
+def test_what_may_cost_money_is_written_to_the_disk_and_not_only_to_the_system(
+    home: Home, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surviving = replace(LocalCompute(home, "r").capabilities, survives_client=True)
+    monkeypatch.setattr(LocalCompute, "capabilities", surviving)
+    seen: list[int] = []
+
+    def look(self: Record, kind: str, name: str, now: float) -> None:
+        seen.append(self._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    monkeypatch.setattr(Record, "intend", look)
+    session.drive(create(home, code).run, home)
+    assert set(seen) == {2}  # FULL
 
 
 def test_money_that_a_machine_costs_is_counted_over_all_lives_of_a_run(home: Home, code: Path) -> None:

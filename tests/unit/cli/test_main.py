@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,6 +140,13 @@ def test_a_reader_that_leaves_early_is_no_error(make_run: Callable[..., HandMade
     first, code = done.stdout.splitlines()
     assert first.startswith('{"trial": 0')
     assert (code, done.stderr) == ("0", "")
+
+
+def test_without_standard_streams_it_works_all_the_same(make_run: Callable[..., HandMade], home: Home) -> None:
+    make_run().end()
+    command = shlex.join([sys.executable, "-m", "orchestrator", "status"])
+    closed = ["sh", "-c", f"{command} <&- >&- 2>&-"]
+    assert subprocess.run(closed, env={**os.environ, "ORCHESTRATE_HOME": str(home.path)}, check=False).returncode == 0
 
 
 def test_completion_scripts_are_what_each_shell_can_read(orchestrate: Orchestrate) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.machine import TERMINAL, Live, State, TrialState
+from orchestrator.engine.machine import TERMINAL, Live, RunStatus, State, TrialState
 from orchestrator.errors import MachineError, RunNotFound
 from orchestrator.providers.base import Cause, Ended, MetricSeen
 from orchestrator.search.base import Told
@@ -216,6 +216,20 @@ class Record:
             self._db.executemany(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 [(key, json.dumps(value)) for key, value in facts.items()],
+            )
+
+    def reopen(self, now: float) -> None:
+        """A run that has ended goes on: its time and its lease begin anew, what it took so far stays counted."""
+        with self.transaction():
+            self.set_facts(
+                {
+                    "status": RunStatus.RUNNING,
+                    "reason": "",
+                    "started": None,
+                    "finished": None,
+                    "reopened": now,
+                    "seconds_before": self.facts().get("seconds") or 0.0,
+                }
             )
 
     def add_trial(self, trial: int, params: Mapping[str, Any]) -> None:

@@ -185,27 +185,12 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
         if facts.get("finished") is not None:
             if not reopen:
                 return RunStatus(facts["status"])
-            _reopen(record)
+            record.reopen(time.time())
         status, only_torn_down = _drive(run, home, record, observer)
         if reopen and only_torn_down:
-            _reopen(record)
+            record.reopen(time.time())
             status, _ = _drive(run, home, record, observer)
         return status
-
-
-def _reopen(record: Record) -> None:
-    seconds = record.facts().get("seconds") or 0.0
-    with record.transaction():
-        record.set_facts(
-            {
-                "status": RunStatus.RUNNING,
-                "reason": "",
-                "finished": None,
-                "started": None,
-                "reopened": time.time(),
-                "seconds_before": seconds,
-            }
-        )
 
 
 def _drive(run: str, home: Home, record: Record, observer: Observer | None) -> tuple[RunStatus, bool]:

@@ -83,7 +83,7 @@ class Faults:
             repeat_event=rate(0.4),
             shuffle_events=rate(0.5),
             preempt=rate(0.3),
-            requeue=rate(0.5),
+            requeue=rate(1.0),
             hang=rate(0.1),
             break_task=rate(0.2),
             drop_pool=rate(0.01),

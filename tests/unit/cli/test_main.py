@@ -173,11 +173,12 @@ def completed(words: str) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
 
-def test_the_shell_completes_commands_and_the_ids_of_runs(make_run: Callable[..., HandMade]) -> None:
+def test_the_shell_completes_commands_providers_and_the_ids_of_runs(make_run: Callable[..., HandMade]) -> None:
     first, second = make_run("demo-260101-000000-aaaa"), make_run("demo-260101-000001-bbbb")
     assert completed("orchestrate sta") == ["status"]
     assert completed("orchestrate logs demo") == [second.run, first.run]
     assert completed(f"orchestrate status {first.run[:-2]}") == [first.run]
+    assert completed("orchestrate run --provider a") == ["azure", "aws"]
 
 
 def test_the_schema_is_json(orchestrate: Orchestrate) -> None:

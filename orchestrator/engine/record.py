@@ -314,6 +314,9 @@ class Record:
 
     def intend(self, kind: str, name: str, now: float) -> None:
         """Something outside is about to be made or deleted; committed at once where no transaction is open."""
+        if kind == "create-pool":  # an earlier one of this name has been seen to be gone, and this one has not
+            with self._translated():
+                self._db.execute("DELETE FROM intents WHERE kind = 'delete-pool' AND name = ?", (name,))
         self._set_intent(kind, name, confirmed=False, now=now)
 
     def confirm(self, kind: str, name: str, now: float) -> None:

@@ -138,9 +138,10 @@ def play(seed: int) -> Ending:
                 search, clock, metric="loss", observer=watcher,
             )  # fmt: skip
             status = watcher.driver.run()
-        except (Killed, ProviderError) as end:
-            if not scenario.impatient and not isinstance(end, Killed):
+        except (Killed, ProviderError) as left:
+            if not scenario.impatient and not isinstance(left, Killed):
                 raise  # only who does not wait for the teardown is told that it fails
+            assert world.pool is None or record.pool_may_exist(pool), "a pool was made before it was written down"
             world.client_died()
             clock.sleep(fate.rng.uniform(0, 500))
             continue

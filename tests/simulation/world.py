@@ -394,8 +394,9 @@ class SimulatedCompute:
             outcome, seconds = Cause.PREEMPTED, seconds * fate.rng.random()
         elif fate.strikes("break_task"):
             outcome, seconds = Cause.INFRASTRUCTURE, seconds * fate.rng.random()
-        elif fate.strikes("hang"):  # until the provider's own limit
-            outcome, seconds, deaf = Cause.TIMEOUT, 4 * TIMEOUT, fate.rng.random() < 0.5
+        elif fate.strikes("hang"):  # until it is told to stop, or until the provider's own limit
+            deaf = fate.rng.random() < 0.5
+            outcome, seconds = Cause.TIMEOUT, 4 * TIMEOUT if deaf else math.inf
         return SimulatedTask(task, world.clock.now(), 0.0, seconds, outcome, deaf)
 
     def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:

@@ -128,8 +128,8 @@ def test_the_last_words_of_a_failed_program_are_in_its_result(pool: Pool) -> Non
     assert len(result["stderr_tail"]) <= 2000
 
 
-def test_binary_and_very_much_output_is_kept_as_it_was_printed(pool: Pool) -> None:
-    size = 200_000_000
+def test_binary_and_a_gigabyte_of_output_are_kept_as_they_were_printed(pool: Pool) -> None:
+    size = 1_000_000_000
     pool.start(f"head -c {size} /dev/zero; printf '\\377\\000\\376' >&2", metrics={"acc": r"acc=(\S+)"})
     result = pool.one()
     assert result["cause"] is None

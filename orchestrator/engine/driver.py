@@ -149,6 +149,7 @@ class Driver:
         self._pool_ready = False
         self._delete_asked: float | None = None
         self._stop: m.StopRun | None = None
+        self.stopped = False  # somebody has asked the run to end
         self._hurry = False
         self._done: m.Finish | None = None
         self.progress = Progress(request.name, clock.now(), total=rules.total)
@@ -157,14 +158,9 @@ class Driver:
 
     def stop(self, status: m.RunStatus, reason: str) -> None:
         """Ask the run to end in order.  The second time: end without waiting.  Safe in a signal handler."""
-        self._hurry = self._stop is not None
+        self._hurry, self.stopped = self.stopped, True
         self._stop = self._stop or m.StopRun(status, reason, self._clock.now())
         self.progress.stopping = self._stop.reason
-
-    @property
-    def stopped(self) -> bool:
-        """Whether somebody has asked the run to end."""
-        return self._stop is not None
 
     def run(self) -> m.RunStatus:
         """Drive until the pool is gone.  Raises MachineError when the record cannot be written any more."""

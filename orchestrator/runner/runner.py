@@ -1289,8 +1289,7 @@ class Attempt(object):
         now = time.monotonic()
         while True:
             self.wake.wait(max(0.0, min(look_at, deadline, self._kill_at) - now))
-            for stream in self._concealed:
-                stream.pump()
+            self._pump()
             self._reap()
             # A program that was asked to end may leave its end to its children: a shell goes first.
             if self._alone or (self._status is not None and self._stop is None):
@@ -1312,6 +1311,10 @@ class Attempt(object):
                 more = not self._read_metrics()
                 now = time.monotonic()
                 look_at = now if more else now + (LOOK if now - begun < SETTLED else LATER_LOOK)
+
+    def _pump(self) -> None:
+        for stream in self._concealed:
+            stream.pump()
 
     def stop(self, stop: Stop) -> None:
         """Ask the program to end.  Only the first reason counts; a later one can make it quicker."""
@@ -1383,6 +1386,7 @@ class Attempt(object):
         while not self._alone:
             kill_descendants(os.getpid())
             self.wake.wait(0.02)
+            self._pump()
             self._reap()
             if time.monotonic() > deadline and not self._alone:
                 left = ", ".join(map(str, descendants(os.getpid())))

@@ -18,8 +18,8 @@ from orchestrator.engine.driver import Finished, Progress
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.record import Record
 from orchestrator.engine.runs import alive, find, listed
-from orchestrator.errors import InvalidRequest, RunBusy, UsageError
-from orchestrator.providers.base import PoolRequest
+from orchestrator.errors import InvalidRequest, RunBusy, Unavailable, UsageError
+from orchestrator.providers.base import PoolRequest, PoolState, PoolStatus
 from orchestrator.providers.local.compute import LocalCompute
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
@@ -143,6 +143,24 @@ def test_a_detached_run_is_cancelled_in_order(home: Home, code: Path) -> None:
     assert session.cancel(run, home) is RunStatus.CANCELLED
     assert not alive(home, run)
     assert record(home, run).counts()["succeeded"] == 1
+
+
+def test_a_cancelled_run_is_over_when_its_pool_has_been_seen_to_be_gone(
+    home: Home, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create(home, code).run
+    known = record(home, run)
+    known.intend("create-pool", run, 1.0)
+    monkeypatch.setattr(LocalCompute, "pool_status", lambda self, pool: PoolStatus(PoolState.DELETING))
+    with pytest.raises(Unavailable, match="not gone yet"):
+        session.cancel(run, home, wait=0.0)
+    assert known.facts().get("finished") is None
+    assert known.pool_may_exist(run)
+    looks = [PoolState.GONE, PoolState.DELETING]
+    monkeypatch.setattr(LocalCompute, "pool_status", lambda self, pool: PoolStatus(looks.pop()))
+    assert session.cancel(run, home) is RunStatus.CANCELLED
+    assert known.facts()["finished"] is not None
+    assert not known.pool_may_exist(run)
 
 
 def test_a_run_over_its_time_is_stopped_and_resumed_without_repeating_what_ended(home: Home, code: Path) -> None:

@@ -418,10 +418,12 @@ class Driver:
             if self._search.adaptive:
                 parent = self._search.parent(action.trial) if isinstance(self._search, Breeding) else None
                 self._record.add_ask(action.trial, parent)
-        self._record.save_attempt(action.trial, action.attempt, action.state, action.ended)
+        ended = action.ended
         if action.state == "running":
-            self.progress.running[action.trial] = self._clock.now()
-        elif action.state == "ended":
+            self.progress.running[action.trial] = now = self._clock.now()
+            ended = Ended(None, started=now)  # until its end tells it exactly
+        self._record.save_attempt(action.trial, action.attempt, action.state, ended)
+        if action.state == "ended":
             self.progress.running.pop(action.trial, None)
             self.progress.latest.pop(action.trial, None)
         return True

@@ -241,6 +241,19 @@ def test_progress_knows_the_best_value_so_far(home: Home, code: Path) -> None:
     assert (best.trial, best.value) == (0, 0.0)
 
 
+def test_a_trial_that_runs_is_known_to_run_since_then(home: Home, code: Path) -> None:
+    run = create(home, code, workload={"command": "sleep 0.5; sh train.sh {x}"}).run
+    since: list[float | None] = []
+
+    def look(progress: Progress, finished: list[Finished]) -> None:
+        since.extend(row.started for row in record(home, run).attempts() if row.state == "running")
+
+    before = time.time()
+    session.drive(run, home, look)
+    assert since
+    assert all(started is not None and before <= started <= time.time() for started in since)
+
+
 def test_runs_are_listed_newest_first_and_found_by_a_beginning(home: Home, code: Path) -> None:
     runs = [create(home, code, name=name).run for name in ("first", "second", "third")]
     assert [run for run, _ in listed(home)] == runs[::-1]

@@ -946,6 +946,7 @@ class Concealed(object):
         self._values = sorted(values, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(re.escape(value) for value in self._values))
         self._held = b""
+        self.error = None  # type: Optional[OSError]
         self._wake = wake
         wake.watch(self._ours, select.POLLIN)
 
@@ -964,12 +965,20 @@ class Concealed(object):
         for found in self._pattern.finditer(text):
             if self._unfinished(text, found.start()) == found.start():
                 break  # it may be the beginning of a longer one
-            write_all(self._file, text[at : found.start()] + MASK)
+            self._write(text[at : found.start()] + MASK)
             at = found.end()
         end = self._unfinished(text, at)
-        write_all(self._file, text[at:end])
+        self._write(text[at:end])
         self._held = text[end:]
         return True
+
+    def _write(self, data: bytes) -> None:
+        """A full disk is no reason to let the program wait for ever."""
+        if self.error is None:
+            try:
+                write_all(self._file, data)
+            except OSError as error:
+                self.error = error
 
     def _unfinished(self, text: bytes, start: int) -> int:
         """Where what may become a secret begins, in what comes from ``start`` on; else the end."""
@@ -991,15 +1000,13 @@ class Concealed(object):
         """Nothing writes to it any more."""
         if self._file < 0:
             return
-        try:
-            while self.pump():
-                pass
-            write_all(self._file, self._held)
-        finally:
-            if self._ours >= 0:
-                self._stop_reading()
-            os.close(self._file)
-            self._file = -1
+        while self.pump():
+            pass
+        self._write(self._held)
+        if self._ours >= 0:
+            self._stop_reading()
+        os.close(self._file)
+        self._file = -1
 
 
 class Place(object):
@@ -1134,6 +1141,9 @@ class Attempt(object):
         self._remove_work()
         if self._metrics:
             self.notes += self._metrics.notes()
+        errors = [stream.error for stream in self._concealed if stream.error is not None]
+        if errors:
+            self.notes.append("what was printed is kept in part: %s" % errors[0].strerror)
         if self.notes:
             result["notes"] = [self._masked(note) for note in self.notes]
         text = strict_json(result)

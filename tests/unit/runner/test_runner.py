@@ -333,3 +333,14 @@ def test_a_secret_is_blackened_whatever_pieces_it_comes_in(tmp_path: Path, size:
     stream.close()
     stream.close()
     assert (tmp_path / "out").read_bytes() == b"token=***! abc*** abcab *** abca\n\xff\0******abc"
+
+
+def test_a_disk_that_takes_no_output_does_not_stop_its_program() -> None:
+    stream = runner.Concealed("/dev/full", [b"s3cr3t"], Unwatched())
+    os.write(stream.program, b"x" * 1000)
+    assert stream.pump()
+    os.write(stream.program, b"more")
+    assert stream.pump()
+    os.close(stream.program)
+    stream.close()
+    assert stream.error is not None

@@ -254,23 +254,22 @@ class Run:
         after = 0
         with closing(self._record()) as record:
             while True:
-                over = self._over(record)  # asked first, so that what ended last is not missed
+                driven = self._driven()  # asked first, so that what ended last is not missed
                 seen = overview(self._home, self.id, record)
                 for number, row in record.ended(after):
                     after = number
                     yield to_trial(row, seen)
-                if over:
+                if not driven:
                     return
                 time.sleep(PAUSE)
 
     def wait(self, timeout: float | None = None) -> Results:
         """The results, once nobody drives the run any more.  Raises StillRunning after ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        with closing(self._record()) as record:
-            while not self._over(record):
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise StillRunning(f"{self.id} has not ended after {timeout:g} s.")
-                time.sleep(PAUSE)
+        while self._driven():
+            if deadline is not None and time.monotonic() >= deadline:
+                raise StillRunning(f"{self.id} has not ended after {timeout:g} s.")
+            time.sleep(PAUSE)
         return self.results
 
     def cancel(self) -> None:
@@ -290,7 +289,7 @@ class Run:
         session.detach(self.id, self._home)
         with closing(self._record()) as record:
             # Its new driver has the run and is about to say so.
-            while alive(self._home, self.id) and record.facts().get("finished") is not None:
+            while self._driven() and record.facts().get("finished") is not None:
                 time.sleep(PAUSE / 5)
         return self
 
@@ -330,9 +329,8 @@ class Run:
     def _record(self) -> Record:
         return Record.open(self._home.record(self.id))
 
-    def _over(self, record: Record) -> bool:
-        driven = alive(self._home, self.id)
-        return record.facts().get("finished") is not None or not driven
+    def _driven(self) -> bool:
+        return alive(self._home, self.id)
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"

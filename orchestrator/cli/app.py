@@ -51,6 +51,13 @@ def complete_run(ctx: click.Context, parameter: click.Parameter, incomplete: str
     return [run for run, _ in listed(Home.default()) if run.startswith(incomplete)]
 
 
+def complete_provider(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the providers, for the shell."""
+    from orchestrator.providers import PROVIDERS
+
+    return [name for name in PROVIDERS if name.startswith(incomplete)]
+
+
 def run_argument(function: F) -> F:
     """``RUN``: an id, an unambiguous beginning of one, or ``last``."""
     decorated: F = click.argument("run", metavar="RUN", shell_complete=complete_run)(function)

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from orchestrator import providers
-from orchestrator.cli.app import App, Command, pass_app
+from orchestrator.cli.app import App, Command, complete_provider, pass_app
 from orchestrator.cli.terminal import bold, dim, green, red, show, yellow
 from orchestrator.errors import UsageError
 from orchestrator.providers.checks import Check
@@ -41,7 +41,9 @@ _MARKS = {"ok": green("ok  "), "warn": yellow("warn"), "fail": red("fail")}
 
 
 @click.command("doctor", cls=Command)
-@click.option("--provider", metavar="P", help="Check the account at this provider too.")
+@click.option(
+    "--provider", metavar="P", shell_complete=complete_provider, help="Check the account at this provider too."
+)
 @click.option("--fix", is_flag=True, help="Find or make there, once, what all runs share.")
 @click.option("--policy", is_flag=True, help="Print the least that the provider must allow, and check nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a check.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.app import App, Command, pass_app
+from orchestrator.cli.app import App, Command, complete_provider, pass_app
 from orchestrator.cli.terminal import say, show
 from orchestrator.emulators.emulated import emulated, folder_of
 from orchestrator.errors import UsageError
@@ -17,7 +17,7 @@ from orchestrator.results.export import to_json
 
 
 @click.command("emulate", cls=Command)
-@click.argument("provider", metavar="PROVIDER")
+@click.argument("provider", metavar="PROVIDER", shell_complete=complete_provider)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to keep what is stored.")
 @click.option("--json", "as_json", is_flag=True, help="Print the variables as one JSON object.")
 @pass_app

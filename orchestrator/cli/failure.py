@@ -43,7 +43,7 @@ def report(error: BaseException, app: App) -> int:
 
 def _interrupted(app: App) -> int:
     if app.run is None:
-        say("Interrupted; nothing was started.")
+        say("Interrupted.")
     else:
         say(f"Interrupted. `orchestrate resume {app.run}` goes on.")
     return INTERRUPTED

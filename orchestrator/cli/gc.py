@@ -6,8 +6,13 @@ import time
 
 import click
 
+<<<<<<< HEAD
 from orchestrator.cli.app import App, Command, pass_app
 from orchestrator.cli.terminal import bold, dim, red, say, show, warn, yellow
+=======
+from orchestrator.cli.app import App, Command, complete_provider, pass_app
+from orchestrator.cli.terminal import bold, dim, red, say, show, warn
+>>>>>>> audit-A
 from orchestrator.engine import leftovers
 from orchestrator.errors import OrchestrateError
 from orchestrator.results.export import to_json
@@ -16,7 +21,11 @@ from orchestrator.results.words import count
 
 @click.command("gc", cls=Command)
 @click.option(
-    "--provider", metavar="P", multiple=True, help="Ask this cloud too, where no run of this machine has been."
+    "--provider",
+    metavar="P",
+    shell_complete=complete_provider,
+    multiple=True,
+    help="Ask this cloud too, where no run of this machine has been.",
 )
 @click.option(
     "--region", metavar="R", multiple=True, help="Look in this region too, beside the present one and those of runs."

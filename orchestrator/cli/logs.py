@@ -131,12 +131,11 @@ class _Reader:
             row = self._record.trial(self._trial)
             if row is not None and row.state in ("succeeded", "failed", "pruned"):
                 return True
-        driven = alive(self._home, self._run)
-        if self._record.facts().get("finished") is not None:
-            return True
-        if not driven:
+        if alive(self._home, self._run):
+            return False
+        if self._record.facts().get("finished") is None:
             say(f"Nobody drives {self._run} any more. Go on:  orchestrate resume {self._run}")
-        return not driven
+        return True
 
     def _print(self, trial: int, attempt: int, *, last: bool) -> None:
         tail, prefixed = self._tails.get((trial, attempt)) or self._open(trial, attempt)

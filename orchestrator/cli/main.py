@@ -117,8 +117,20 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+def _open_streams() -> None:
+    """A daemon may start us with standard streams closed; the next files opened would then be taken for them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 -- for good
+
+
 def entry() -> None:
     """What the installed command calls."""
+    _open_streams()
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
         from click.shell_completion import shell_complete

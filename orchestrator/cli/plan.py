@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.app import App, Command, pass_app
+from orchestrator.cli.app import App, Command, complete_provider, pass_app
 from orchestrator.cli.run import at_once, with_provider
 from orchestrator.cli.terminal import bold, dim, problem_line, say, show, warn
 from orchestrator.engine import session
@@ -27,7 +27,9 @@ from orchestrator.storage.layout import Home
 
 @click.command("plan", cls=Command)
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.option("--provider", metavar="P", help="Plan for this provider, whatever the spec says.")
+@click.option(
+    "--provider", metavar="P", shell_complete=complete_provider, help="Plan for this provider, whatever the spec says."
+)
 @click.option(
     "--set", "overrides", metavar="A.B=VALUE", multiple=True, help="Replace one value of the spec; may be repeated."
 )

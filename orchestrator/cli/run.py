@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.app import App, Command, pass_app
+from orchestrator.cli.app import App, Command, complete_provider, pass_app
 from orchestrator.cli.terminal import bold, dim, problem_line, say, show, warn
 from orchestrator.engine import session
 from orchestrator.engine.machine import RunStatus
@@ -23,7 +23,12 @@ from orchestrator.spec.load import load
 
 @click.command("run", cls=Command)
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.option("--provider", metavar="P", help="Run there, whatever the spec says: local or a cloud.")
+@click.option(
+    "--provider",
+    metavar="P",
+    shell_complete=complete_provider,
+    help="Run there, whatever the spec says: local or a cloud.",
+)
 @click.option(
     "--set", "overrides", metavar="A.B=VALUE", multiple=True, help="Replace one value of the spec; may be repeated."
 )

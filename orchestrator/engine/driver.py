@@ -149,6 +149,7 @@ class Driver:
         self._pool_ready = False
         self._delete_asked: float | None = None
         self._stop: m.StopRun | None = None
+        self.stopped = False  # somebody has asked the run to end
         self._hurry = False
         self._done: m.Finish | None = None
         self.progress = Progress(request.name, clock.now(), total=rules.total)
@@ -157,7 +158,7 @@ class Driver:
 
     def stop(self, status: m.RunStatus, reason: str) -> None:
         """Ask the run to end in order.  The second time: end without waiting.  Safe in a signal handler."""
-        self._hurry = self._stop is not None
+        self._hurry, self.stopped = self.stopped, True
         self._stop = self._stop or m.StopRun(status, reason, self._clock.now())
         self.progress.stopping = self._stop.reason
 
@@ -417,10 +418,12 @@ class Driver:
             if self._search.adaptive:
                 parent = self._search.parent(action.trial) if isinstance(self._search, Breeding) else None
                 self._record.add_ask(action.trial, parent)
-        self._record.save_attempt(action.trial, action.attempt, action.state, action.ended)
+        ended = action.ended
         if action.state == "running":
-            self.progress.running[action.trial] = self._clock.now()
-        elif action.state == "ended":
+            self.progress.running[action.trial] = now = self._clock.now()
+            ended = Ended(None, started=now)  # until its end tells it exactly
+        self._record.save_attempt(action.trial, action.attempt, action.state, ended)
+        if action.state == "ended":
             self.progress.running.pop(action.trial, None)
             self.progress.latest.pop(action.trial, None)
         return True

@@ -76,6 +76,9 @@ class Rules:
     backoff: float = 1.0
     backoff_cap: float = 300.0
 
+    def time_is_over(self, started: float | None, now: float) -> bool:
+        return self.run_timeout is not None and started is not None and now >= started + self.run_timeout
+
     def failures_allowed(self, total: int | None) -> int | None:
         if self.max_failures is not None:
             return self.max_failures
@@ -361,16 +364,13 @@ class Machine:
         elif event.state is PoolState.GONE and state.phase is RunPhase.WORKING:
             # Deleted under us: by a lease that ran out, by gc, or by hand.  The name is ours to make again.
             actions.append(CreatePool())
-        limit = self.rules.max_cost
-        if limit is not None and state.cost + self._cost_of_stopping() >= limit:
-            reason = (
-                f"the run has cost ${state.cost:.2f}; with its teardown it comes to limits.max_cost of ${limit:.2f}"
-            )
-            self._stop(RunStatus.OVER_BUDGET, reason, event.now, actions)
+        elif event.state is PoolState.GONE and state.phase is RunPhase.DRAINING:
+            self._delete(actions)  # nothing is left that could stop in order
 
-    def _cost_of_stopping(self) -> float:
-        """What the nodes cost until the next look and while their tasks are given their grace."""
-        return self.state.rate * (self.rules.poll + self.rules.grace) / 3600
+    def _costs_too_much(self, seconds: float) -> bool:
+        """Whether limits.max_cost would be passed after so long with the nodes that there are."""
+        limit = self.rules.max_cost
+        return limit is not None and self.state.cost + self.state.rate * seconds / 3600 >= limit
 
     def _acknowledged(self, event: Acknowledged, actions: list[Action]) -> None:
         live = self._attempt(event.trial, event.attempt)
@@ -428,11 +428,15 @@ class Machine:
         return live if live is not None and live.attempt == attempt else None
 
     def _ended(self, trial: int, live: Live, ended: Ended, now: float, actions: list[Action]) -> None:
+        overdue = live.stopping_since is not None
         if live.in_flight:
             self._land(trial, live)
         stopped_by_us = live.prune_reason is not None or self.state.phase is not RunPhase.WORKING
         if ended.cause is Cause.CANCELLED and not stopped_by_us:
-            ended = replace(ended, cause=Cause.INFRASTRUCTURE, reason="stopped by something other than this run")
+            if overdue:
+                ended = replace(ended, cause=Cause.TIMEOUT, reason="the task passed limits.timeout and was stopped")
+            else:
+                ended = replace(ended, cause=Cause.INFRASTRUCTURE, reason="stopped by something other than this run")
         actions.append(SaveAttempt(trial, live.attempt, "ended", ended))
         cause = ended.cause
         if live.prune_reason is not None:
@@ -492,9 +496,8 @@ class Machine:
             self._fill(now, actions)
             if not state.live and state.total is not None and state.next_trial >= state.total:
                 self._stop(self._verdict(), "", now, actions)
-        if state.phase is RunPhase.DRAINING and (state.in_flight == 0 or now >= self._drain_deadline()):
-            state.phase = RunPhase.DELETING
-            actions.append(DeletePool())
+        if state.phase is RunPhase.DRAINING and (state.in_flight == 0 or self._drained_enough(now)):
+            self._delete(actions)
 
     def _check_limits(self, now: float, actions: list[Action]) -> None:
         state, rules = self.state, self.rules
@@ -504,8 +507,14 @@ class Machine:
             self._stop(RunStatus.FAILED, reason, now, actions)
         elif state.unstartable >= HOPELESS_COMMANDS and state.ended == state.unstartable:
             self._stop(RunStatus.FAILED, "the command could not be started for any trial so far", now, actions)
-        elif rules.run_timeout is not None and state.started is not None and now >= state.started + rules.run_timeout:
+        elif rules.time_is_over(state.started, now):
             self._stop(RunStatus.TIMED_OUT, f"limits.run_timeout of {rules.run_timeout:g} s is over", now, actions)
+        elif rules.max_cost is not None and self._costs_too_much(rules.poll + rules.grace):
+            reason = (
+                f"the run has cost ${state.cost:.2f}; "
+                f"with its teardown it comes to limits.max_cost of ${rules.max_cost:.2f}"
+            )
+            self._stop(RunStatus.OVER_BUDGET, reason, now, actions)
 
     def _verdict(self) -> RunStatus:
         allowed = self.rules.failures_allowed(self.state.total)
@@ -564,6 +573,13 @@ class Machine:
             if live.in_flight:
                 actions.append(Cancel(trial, live.attempt))
 
+    def _delete(self, actions: list[Action]) -> None:
+        self.state.phase = RunPhase.DELETING
+        actions.append(DeletePool())
+
+    def _drained_enough(self, now: float) -> bool:
+        """Whatever the run is stopped for, its last tasks are given no money that it does not have."""
+        return now >= self._drain_deadline() or self._costs_too_much(self.rules.poll)
+
     def _drain_deadline(self) -> float:
-        margin = 0.0 if self.state.status is RunStatus.OVER_BUDGET else STOP_MARGIN
-        return self.state.draining_since + self.rules.grace + margin
+        return self.state.draining_since + self.rules.grace + STOP_MARGIN

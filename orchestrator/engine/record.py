@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.machine import TERMINAL, Live, State, TrialState
+from orchestrator.engine.machine import TERMINAL, Live, RunStatus, State, TrialState
 from orchestrator.errors import MachineError, RunNotFound
 from orchestrator.providers.base import Cause, Ended, MetricSeen
 from orchestrator.search.base import Told
@@ -115,14 +115,10 @@ class Record:
         self._where = where
 
     @classmethod
-    def create(cls, path: Path | None, facts: Mapping[str, Any], *, durable: bool = False) -> Record:
-        """A new record at ``path`` (None: in memory).  Raises MachineError where it cannot be written.
-
-        ``durable`` forces every commit to the disk: for providers where a forgotten intent would cost money even
-        after a power failure.  Without it a commit survives the end of any process, though not of the machine.
-        """
+    def create(cls, path: Path | None, facts: Mapping[str, Any]) -> Record:
+        """A new record at ``path`` (None: in memory).  Raises MachineError where it cannot be written."""
         if path is None:
-            record = cls._connect(None, durable)
+            record = cls._connect(None)
             with record._translated():
                 record._fill(facts)
             return record
@@ -130,14 +126,14 @@ class Record:
         part = path.with_suffix(".part")
         try:
             part.unlink(missing_ok=True)
-            record = cls._connect(part, durable)
+            record = cls._connect(part)
             with record._translated():
                 record._fill(facts)
             record.close()
             part.replace(path)
         except OSError as error:
             raise MachineError(f"The record {path} cannot be made: {error}.") from error
-        return cls._connect(path, durable)
+        return cls._connect(path)
 
     @classmethod
     def adopt(cls, connection: sqlite3.Connection, facts: Mapping[str, Any]) -> Record:
@@ -152,11 +148,11 @@ class Record:
             self.set_facts({"version": VERSION, **facts})
 
     @classmethod
-    def open(cls, path: Path, *, durable: bool = False) -> Record:
+    def open(cls, path: Path) -> Record:
         """An existing record for reading or for writing.  Raises RunNotFound."""
         if not path.exists():
             raise RunNotFound(f"There is no record at {path}.", remedy="`orchestrate status` lists the runs.")
-        record = cls._connect(path, durable)
+        record = cls._connect(path)
         version = record.facts().get("version")
         if version != VERSION:
             record.close()
@@ -169,14 +165,22 @@ class Record:
         return record
 
     @classmethod
-    def _connect(cls, path: Path | None, durable: bool) -> Record:
+    def _connect(cls, path: Path | None) -> Record:
         try:
             db = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None, timeout=30.0)
             db.execute("PRAGMA journal_mode=WAL")
-            db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            db.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error as error:
             raise MachineError(f"The record {path} cannot be opened: {error}.") from error
         return cls(db, str(path or "memory"))
+
+    def make_durable(self) -> None:
+        """Force every commit to the disk from now on: for providers where a forgotten intent would cost money.
+
+        Without it a commit survives the end of any process, though not a power failure.  Not kept in the file: each
+        who opens the record asks for it.
+        """
+        self._db.execute("PRAGMA synchronous=FULL")
 
     def close(self) -> None:
         self._db.close()
@@ -212,6 +216,20 @@ class Record:
             self._db.executemany(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 [(key, json.dumps(value)) for key, value in facts.items()],
+            )
+
+    def reopen(self, now: float) -> None:
+        """A run that has ended goes on: its time and its lease begin anew, what it took so far stays counted."""
+        with self.transaction():
+            self.set_facts(
+                {
+                    "status": RunStatus.RUNNING,
+                    "reason": "",
+                    "started": None,
+                    "finished": None,
+                    "reopened": now,
+                    "seconds_before": self.facts().get("seconds") or 0.0,
+                }
             )
 
     def add_trial(self, trial: int, params: Mapping[str, Any]) -> None:
@@ -296,6 +314,9 @@ class Record:
 
     def intend(self, kind: str, name: str, now: float) -> None:
         """Something outside is about to be made or deleted; committed at once where no transaction is open."""
+        if kind == "create-pool":  # an earlier one of this name has been seen to be gone, and this one has not
+            with self._translated():
+                self._db.execute("DELETE FROM intents WHERE kind = 'delete-pool' AND name = ?", (name,))
         self._set_intent(kind, name, confirmed=False, now=now)
 
     def confirm(self, kind: str, name: str, now: float) -> None:

@@ -116,6 +116,6 @@ def create(wanted: Rerun, home: Home) -> str:
     store.put(keys.manifest, json.dumps({**wanted.manifest, **own}, indent=2).encode())
     store.put(keys.job, json.dumps(job).encode())
     home.run(run).mkdir(parents=True)
-    with closing(Record.create(home.record(run), facts, durable=wanted.plan.capabilities.survives_client)) as record:
+    with closing(Record.create(home.record(run), facts)) as record:
         record.add_trial(wanted.trial, wanted.params)
     return run

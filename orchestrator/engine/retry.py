@@ -22,11 +22,15 @@ FIRST_WAIT = 0.25  # seconds; doubled each time
 LONGEST_WAIT = 10.0
 
 
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+def _pause(error: BaseException | None, attempt: int) -> float:
+    """Seconds before the next call, after so many."""
     if isinstance(error, Throttled) and error.retry_after is not None:
         return min(error.retry_after, LONGEST_WAIT)
-    return min(FIRST_WAIT * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT)
+    return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT)
+
+
+def _wait(state: RetryCallState) -> float:
+    return _pause(state.outcome.exception() if state.outcome else None, state.attempt_number)
 
 
 def retrying(call: Callable[[], T], clock: Clock) -> T:
@@ -40,7 +44,7 @@ def retrying(call: Callable[[], T], clock: Clock) -> T:
     # Loaded only now: a run in which nothing fails does not pay for it.
     from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-    clock.sleep(first.retry_after if isinstance(first, Throttled) and first.retry_after else FIRST_WAIT)
+    clock.sleep(_pause(first, 1))
     return Retrying(
         stop=stop_after_attempt(ATTEMPTS),
         wait=_wait,

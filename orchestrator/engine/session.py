@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +30,9 @@ from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secre
 from orchestrator.engine.record import Record
 from orchestrator.engine.requirements import gathered
 from orchestrator.engine.sharing import Shared
-from orchestrator.errors import MachineError
+from orchestrator.errors import MachineError, Unavailable
 from orchestrator.providers import connect, default_store
-from orchestrator.providers.base import Call, Task
+from orchestrator.providers.base import Call, PoolState, Task
 from orchestrator.search.base import Told
 from orchestrator.spec.model import Spec
 from orchestrator.spec.paths import resolved
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 # Letters and digits that are not mistaken for one another.
 _ID_ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
+# Ended before all its trials had: what a resume takes up again.
+_STOPPED = frozenset(
+    {RunStatus.CANCELLED, RunStatus.INTERRUPTED, RunStatus.OVER_BUDGET, RunStatus.TIMED_OUT, RunStatus.BROKEN}
+)
 
 
 def plan(spec: Spec, base: Path, home: Home) -> Plan:
@@ -128,7 +132,7 @@ def create(plan: Plan, home: Home, *, source: str | None = None) -> Created:
         home.run(run).mkdir(parents=True)
     except OSError as error:
         raise MachineError(f"The run's folder cannot be made: {error}.") from error
-    Record.create(home.record(run), facts, durable=plan.capabilities.survives_client).close()
+    Record.create(home.record(run), facts).close()
     return Created(run, sent, code.warnings if code else ())
 
 
@@ -176,60 +180,69 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
     ``reopen`` takes up a run that has ended without all its trials ended: cancelled, interrupted, over its budget,
     timed out or broken.  SIGINT and SIGTERM end it in order.  Raises RunBusy where another process drives it.
     """
-    with hold(home.lock(run), run), _opened(home, run) as record:
+    with hold(home.lock(run), run), closing(Record.open(home.record(run))) as record:
         facts = record.facts()
         if facts.get("finished") is not None:
             if not reopen:
                 return RunStatus(facts["status"])
-            with record.transaction():
-                record.set_facts(
-                    {
-                        "status": RunStatus.RUNNING,
-                        "reason": "",
-                        "finished": None,
-                        "started": None,
-                        "seconds_before": facts.get("seconds") or 0.0,
-                    }
-                )
-        spec = Spec.model_validate(facts["spec"])
-        compute = connect(spec.provider, home, run)
-        try:
-            base, told = Path(facts["base"]), sources.earlier(spec, home, facts.get("earlier"))
-            sources.check_table(spec, base, facts)
-            plan = make_plan(spec, base, compute, told, sources.listing(home))
-            if "rerun" not in facts:
-                sources.check_points(plan.search, record, run)
-            store = open_store(facts["store"], home)
-            request = replace(
-                pool_request(spec, run, facts["job"], facts["created"]),
-                secrets=secret_values(spec),
-                store=facts["store"],
-                image=facts.get("image") or spec.workload.image,
-            )
-            _unpack(store, facts["job"], home, plan)
-            shared = Shared(run, home, record, store, observer) if _elsewhere(store, home) else None
-            driver = Driver(
-                request,
-                rules(plan),
-                record,
-                compute,
-                store,
-                plan.search,
-                SystemClock(),
-                metric=spec.search.metric,
-                goals=spec.search.goals,
-                maximize=spec.search.goal == "maximize",
-                observer=shared or observer,
-                stopper=_stopper(spec),
-                goal_met=_budget(spec, facts.get("settled", 0)),
-            )
-            with _signals(driver):
-                status = driver.run()
-                if shared is not None:
-                    shared.end()
-                return status
-        finally:
-            compute.close()
+            record.reopen(time.time())
+        status, only_torn_down = _drive(run, home, record, observer)
+        if reopen and only_torn_down:
+            record.reopen(time.time())
+            status, _ = _drive(run, home, record, observer)
+        return status
+
+
+def _drive(run: str, home: Home, record: Record, observer: Observer | None) -> tuple[RunStatus, bool]:
+    """The status at the end, and whether all that was done was the teardown that an earlier driver owed.
+
+    It was owed where that driver died in it, or stayed away until the run's time was over.
+    """
+    facts = record.facts()
+    spec = Spec.model_validate(facts["spec"])
+    compute = connect(spec.provider, home, run)
+    try:
+        if compute.capabilities.survives_client:
+            record.make_durable()
+        base, told = Path(facts["base"]), sources.earlier(spec, home, facts.get("earlier"))
+        sources.check_table(spec, base, facts)
+        plan = make_plan(spec, base, compute, told, sources.listing(home))
+        if "rerun" not in facts:
+            sources.check_points(plan.search, record, run)
+        limits = rules(plan)
+        owed = facts["status"] in _STOPPED or limits.time_is_over(facts.get("started"), time.time())
+        store = open_store(facts["store"], home)
+        request = replace(
+            pool_request(spec, run, facts["job"], facts.get("reopened") or facts["created"]),
+            secrets=secret_values(spec),
+            store=facts["store"],
+            image=facts.get("image") or spec.workload.image,
+        )
+        _unpack(store, facts["job"], home, plan)
+        seen_by = None if owed else observer
+        shared = Shared(run, home, record, store, seen_by) if _elsewhere(store, home) else None
+        driver = Driver(
+            request,
+            limits,
+            record,
+            compute,
+            store,
+            plan.search,
+            SystemClock(),
+            metric=spec.search.metric,
+            goals=spec.search.goals,
+            maximize=spec.search.goal == "maximize",
+            observer=shared or seen_by,
+            stopper=_stopper(spec),
+            goal_met=_budget(spec, facts.get("settled", 0)),
+        )
+        with _signals(driver):
+            status = driver.run()
+            if shared is not None:
+                shared.end()
+            return status, owed and not driver.stopped
+    finally:
+        compute.close()
 
 
 def _elsewhere(store: ObjectStore, home: Home) -> bool:
@@ -257,19 +270,6 @@ def _unpack(store: ObjectStore, job: dict[str, Any], home: Home, plan: Plan) -> 
     """Local slots link the trials' code from one unpacked bundle."""
     if job["code"] is not None and "file" in plan.capabilities.stores:
         bundle.unpack(store, job["code"]["digest"], home.code)
-
-
-class _opened:
-    """A record that is closed on the way out, whatever happens."""
-
-    def __init__(self, home: Home, run: str) -> None:
-        self._record = Record.open(home.record(run))
-
-    def __enter__(self) -> Record:
-        return self._record
-
-    def __exit__(self, *exc: object) -> None:
-        self._record.close()
 
 
 class _signals:
@@ -307,14 +307,23 @@ def cancel(run: str, home: Home, *, wait: float = 60.0) -> RunStatus:
         while holder(home.lock(run)) is not None and time.monotonic() < deadline:
             time.sleep(0.05)
         return _status(home, run)
-    with hold(home.lock(run), run), _opened(home, run) as record:
+    with hold(home.lock(run), run), closing(Record.open(home.record(run))) as record:
         facts = record.facts()
         if facts.get("finished") is not None:
             return RunStatus(facts["status"])
         compute = connect(facts["provider"], home, run)
         try:
             if record.pool_may_exist(run):
+                record.intend("delete-pool", run, time.time())
                 compute.delete_pool(run)
+                deadline = time.monotonic() + wait
+                while compute.pool_status(run).state is not PoolState.GONE:
+                    if time.monotonic() > deadline:
+                        raise Unavailable(
+                            f"The pool of {run} is being deleted and not gone yet.",
+                            remedy="Cancel it again to see it go.",
+                        )
+                    time.sleep(max(0.05, min(compute.capabilities.poll_seconds, 5.0)))
                 record.confirm("delete-pool", run, time.time())
         finally:
             compute.close()
@@ -324,7 +333,7 @@ def cancel(run: str, home: Home, *, wait: float = 60.0) -> RunStatus:
 
 
 def _status(home: Home, run: str) -> RunStatus:
-    with _opened(home, run) as record:
+    with closing(Record.open(home.record(run))) as record:
         return RunStatus(record.facts()["status"])
 
 

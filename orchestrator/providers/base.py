@@ -283,7 +283,8 @@ class Compute(Protocol):
         """Submit lazily and yield the name of each task that the provider has acknowledged.
 
         A task whose name the pool knows already is acknowledged and not run again.  Raises on the first call that
-        fails for good; what was yielded before stays submitted.
+        fails for good; what was yielded before stays submitted.  InvalidRequest is about the first task that was not
+        yielded.
         """
 
     def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:

@@ -50,6 +50,8 @@ READ_LIMIT = 4 << 20
 NAME_LIMIT = 200
 BATCH = 50
 STDERR_TAIL = 2000
+# What stands where the value of a secret was printed; a shorter one is found by chance in any text.
+MASK, SHORTEST_SECRET = b"***", 4
 
 
 # ------------------------------------------------------------------------------------------------------- report()
@@ -928,6 +930,85 @@ class Stop(object):
         self.at_once = at_once
 
 
+class Concealed(object):
+    """A stream of a program's that reaches its file without the values of secrets, which no disk ever sees.
+
+    ``program`` is the end that the program is given.
+    """
+
+    def __init__(self, path: str, values: "Iterable[bytes]", wake: Wake) -> None:
+        import re
+        import select
+
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._ours, self.program = os.pipe()
+        os.set_blocking(self._ours, False)
+        self._values = sorted(values, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(re.escape(value) for value in self._values))
+        self._held = b""
+        self.error = None  # type: Optional[OSError]
+        self._wake = wake
+        wake.watch(self._ours, select.POLLIN)
+
+    def pump(self) -> bool:
+        """Write down what has come, a part of it at a time; whether there is more."""
+        if self._ours < 0:
+            return False
+        try:
+            data = os.read(self._ours, READ_LIMIT)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._stop_reading()
+            return False
+        text, at = self._held + data, 0
+        for found in self._pattern.finditer(text):
+            if self._unfinished(text, found.start()) == found.start():
+                break  # it may be the beginning of a longer one
+            self._write(text[at : found.start()] + MASK)
+            at = found.end()
+        end = self._unfinished(text, at)
+        self._write(text[at:end])
+        self._held = text[end:]
+        return True
+
+    def _write(self, data: bytes) -> None:
+        """A full disk is no reason to let the program wait for ever."""
+        if self.error is None:
+            try:
+                write_all(self._file, data)
+            except OSError as error:
+                self.error = error
+
+    def _unfinished(self, text: bytes, start: int) -> int:
+        """Where what may become a secret begins, in what comes from ``start`` on; else the end."""
+        first = len(text)
+        for value in self._values:
+            at = text.find(value[:1], max(start, len(text) - len(value) + 1))
+            while 0 <= at < first and not value.startswith(text[at:]):
+                at = text.find(value[:1], at + 1)
+            if 0 <= at < first:
+                first = at
+        return first
+
+    def _stop_reading(self) -> None:
+        self._wake.forget(self._ours)
+        os.close(self._ours)
+        self._ours = -1
+
+    def close(self) -> None:
+        """Nothing writes to it any more."""
+        if self._file < 0:
+            return
+        while self.pump():
+            pass
+        self._write(self._held)
+        if self._ours >= 0:
+            self._stop_reading()
+        os.close(self._file)
+        self._file = -1
+
+
 class Place(object):
     """Where an attempt runs: what it starts from, and who wants to know about it.
 
@@ -1007,6 +1088,7 @@ class Attempt(object):
         self._kill_at = float("inf")
         self._shell = False
         self._secrets = {}  # type: Dict[str, str]
+        self._concealed = []  # type: List[Concealed]
         self._checkpoint = None  # type: Optional[str]
         self._oom_kills = place.oom_kills
 
@@ -1059,6 +1141,9 @@ class Attempt(object):
         self._remove_work()
         if self._metrics:
             self.notes += self._metrics.notes()
+        errors = [stream.error for stream in self._concealed if stream.error is not None]
+        if errors:
+            self.notes.append("what was printed is kept in part: %s" % errors[0].strerror)
         if self.notes:
             result["notes"] = [self._masked(note) for note in self.notes]
         text = strict_json(result)
@@ -1181,9 +1266,14 @@ class Attempt(object):
         except ValueError as error:  # UnicodeEncodeError too
             raise Failure(COMMAND, "The command or its variables cannot be passed on: %s." % error)
         variables.update(added)
+        hidden = [encode(value) for value in self._secrets.values() if len(value) >= SHORTEST_SECRET]
         streams = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
         try:
             for name in ("/stdout.txt", "/stderr.txt"):
+                if hidden:
+                    self._concealed.append(Concealed(self.folder + name, hidden, self.wake))
+                    streams.append(self._concealed[-1].program)
+                    continue
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
                 streams.append(os.open(self.folder + name, flags, 0o666))
             try:
@@ -1209,6 +1299,7 @@ class Attempt(object):
         now = time.monotonic()
         while True:
             self.wake.wait(max(0.0, min(look_at, deadline, self._kill_at) - now))
+            self._pump()
             self._reap()
             # A program that was asked to end may leave its end to its children: a shell goes first.
             if self._alone or (self._status is not None and self._stop is None):
@@ -1230,6 +1321,10 @@ class Attempt(object):
                 more = not self._read_metrics()
                 now = time.monotonic()
                 look_at = now if more else now + (LOOK if now - begun < SETTLED else LATER_LOOK)
+
+    def _pump(self) -> None:
+        for stream in self._concealed:
+            stream.pump()
 
     def stop(self, stop: Stop) -> None:
         """Ask the program to end.  Only the first reason counts; a later one can make it quicker."""
@@ -1291,12 +1386,17 @@ class Attempt(object):
 
     def _end_leftovers(self) -> None:
         """SIGKILL for whatever the program has left behind, until the kernel says that nothing is."""
-        if not self.pid:
-            return
+        if self.pid:
+            self._kill_leftovers()
+        for stream in self._concealed:
+            stream.close()
+
+    def _kill_leftovers(self) -> None:
         deadline = time.monotonic() + KILL_PATIENCE
         while not self._alone:
             kill_descendants(os.getpid())
             self.wake.wait(0.02)
+            self._pump()
             self._reap()
             if time.monotonic() > deadline and not self._alone:
                 left = ", ".join(map(str, descendants(os.getpid())))
@@ -1364,8 +1464,8 @@ class Attempt(object):
     def _masked(self, text: str) -> str:
         """A secret's value is never written down by us, not even when the program printed it."""
         for value in self._secrets.values():
-            if len(value) >= 4:  # less is found by chance in any text
-                text = text.replace(value, "***")
+            if len(value) >= SHORTEST_SECRET:
+                text = text.replace(value, MASK.decode())
         return text
 
     def _collect(self, result: "Json") -> None:

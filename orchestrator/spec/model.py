@@ -350,8 +350,8 @@ class Workload(Model):
     secrets: list[SecretName] = Field(
         [],
         description="Names of environment variables whose values are taken from the environment of the "
-        "command line "
-        "(or a vault) when the run starts and are never written down.",
+        "command line when the run starts and are never written down; what a program prints of one, if it has 4 "
+        "characters or more, stands as *** in its logs.",
         examples=[["WANDB_API_KEY"]],
     )
     checkpoint: RelativePath | None = Field(

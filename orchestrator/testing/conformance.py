@@ -231,6 +231,7 @@ SCRIPTS: dict[str, str] = {
     "names": 'printf "%s %s %s" "$ORCHESTRATE_RUN" "$ORCHESTRATE_TRIAL" "$ORCHESTRATE_ATTEMPT"',
     "job environment": 'printf "%s|%s" "$FIXED" "$RENDERED"',
     "secret": '[ "$TOKEN" = "$1" ] && printf "%s" "${#TOKEN}"',
+    "spilt secret": 'printf "%s" "$TOKEN"; printf "%s" "$TOKEN" >&2',
     "code": "cat code/hello.txt; ./code/run.sh",
     "own folder": "ls mark 2>/dev/null; touch mark; ls",
     "own folder too": "ls mark 2>/dev/null; touch mark; ls",
@@ -564,6 +565,9 @@ class ProviderSuite:
 
     def test_a_secret_reaches_the_program(self, story: Story) -> None:
         assert (story.ended("secret").cause, story.stdout("secret")) == (None, str(len(SECRET)))
+
+    def test_a_secret_that_a_program_prints_is_blackened(self, story: Story) -> None:
+        assert story.stdout("spilt secret") == "***"
 
     def test_a_secret_is_written_nowhere(self, story: Story) -> None:
         own = f"{story.session.keys.trial(story.trial('secret'))}/"  # its value is a parameter there

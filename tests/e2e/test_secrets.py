@@ -13,9 +13,11 @@ from tests.e2e.conftest import Shell
 CHECK = """
 import hashlib, os, pathlib, sys, time
 assert hashlib.sha256(os.environ["API_TOKEN"].encode()).hexdigest() == sys.argv[1]
+print("set -x shows", os.environ["API_TOKEN"], flush=True)
+print("and so do errors:", os.environ["API_TOKEN"], file=sys.stderr, flush=True)
 while not pathlib.Path(sys.argv[2]).exists():
     time.sleep(0.02)
-sys.exit("this trial fails")
+sys.exit("this trial fails with " + os.environ["API_TOKEN"])
 """
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sqlite3
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 
 from orchestrator.engine import machine as m
 from orchestrator.engine.driver import Driver, Finished, Progress
 from orchestrator.engine.record import Record
+from orchestrator.errors import ProviderError
 from orchestrator.providers.base import Cause, Machine, PoolRequest
 from tests.simulation.world import (
     NODE_PRICE,
     SLOWEST_DELETION,
+    TIMEOUT,
     Fate,
     FatefulConnection,
     Faults,
@@ -51,18 +55,24 @@ class Scenario:
         self.max_failures = rng.choice([None, None, None, 0, 2])
         self.max_cost = rng.choice([None, None, rng.uniform(0.05, 0.4)])
         self.interrupt_at = rng.choice([None, None, rng.uniform(0, 300)])
+        self.impatient = rng.random() < 0.3
         self.known_size = rng.random() < 0.7
 
     def rules(self) -> m.Rules:
-        plenty = {Cause.PREEMPTED: 10_000, Cause.INFRASTRUCTURE: 10_000, Cause.NO_CAPACITY: 10_000}
+        again = (Cause.PREEMPTED, Cause.INFRASTRUCTURE, Cause.NO_CAPACITY, Cause.TIMEOUT)
         return m.Rules(
             window=self.window,
             keep_places=self.window == 1,
             total=self.trials if self.known_size else None,
-            retries=plenty,
+            retries=dict.fromkeys(again, 10_000),
             max_failures=self.max_failures,
+            timeout=TIMEOUT,
             max_cost=self.max_cost,
         )
+
+    @property
+    def cost_of_stopping(self) -> float:
+        return (self.rules().poll + self.rules().grace) * NODE_PRICE / 3600
 
 
 @dataclass
@@ -72,7 +82,7 @@ class Ending:
     rows: dict[int, tuple[str, dict[str, float], dict[str, object]]]
     world: World
     told: list[int]
-    kills: int
+    struck: Counter[str]
     lives: int
     crossings: int
     cost_seen: float
@@ -81,10 +91,11 @@ class Ending:
 
 @dataclass
 class Watcher:
-    """Sits where a user sits: presses Ctrl-C once at its time, and loses patience with a driver that never ends."""
+    """Sits where a user sits: presses Ctrl-C at its time, twice if ``impatient``; a driver must come to its end."""
 
     clock: VirtualClock
     interrupt_at: float | None
+    impatient: bool
     driver: Driver | None = None
     steps: int = 0
 
@@ -93,7 +104,8 @@ class Watcher:
         assert self.steps < STEPS, "the driver turns in circles"
         if self.interrupt_at is not None and self.clock.now() >= self.interrupt_at and self.driver is not None:
             self.interrupt_at = None
-            self.driver.stop(m.RunStatus.INTERRUPTED, "Ctrl-C")
+            for _ in range(2 if self.impatient else 1):
+                self.driver.stop(m.RunStatus.INTERRUPTED, "Ctrl-C")
 
 
 def play(seed: int) -> Ending:
@@ -101,19 +113,24 @@ def play(seed: int) -> Ending:
     scenario = Scenario(seed)
     fate = Fate(seed, scenario.faults)
     clock = VirtualClock()
-    world = World(seed, fate, clock, slots=scenario.slots, failing=scenario.failing, survives=scenario.survives)
+    too_dear = math.inf if scenario.max_cost is None else scenario.max_cost - scenario.cost_of_stopping
+    world = World(
+        seed, fate, clock, slots=scenario.slots, failing=scenario.failing, survives=scenario.survives,
+        too_dear=too_dear,
+    )  # fmt: skip
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=FatefulConnection)
     record = Record.adopt(connection, {"total": scenario.rules().total})
     connection.fate = fate
-    watcher = Watcher(clock, None if scenario.interrupt_at is None else clock.now() + scenario.interrupt_at)
-    status, lives, search = m.RunStatus.RUNNING, 0, SimulatedSearch(scenario.trials, fate)
+    at = None if scenario.interrupt_at is None else clock.now() + scenario.interrupt_at
+    watcher = Watcher(clock, at, scenario.impatient)
+    lives, pool = 0, f"run-{seed}"
     while True:
         lives += 1
         assert lives < MOST_LIVES, "the run does not come to its end"
         if lives > LIVES_WITH_FAULTS:
             fate.calm()
         search = SimulatedSearch(scenario.trials, fate)
-        request = PoolRequest(f"run-{seed}", {}, Machine(), scenario.slots, None, 0.0, 0.0)
+        request = PoolRequest(pool, {}, Machine(), scenario.slots, None, 0.0, 0.0)
         watcher.steps = 0
         try:
             watcher.driver = Driver(
@@ -121,24 +138,31 @@ def play(seed: int) -> Ending:
                 search, clock, metric="loss", observer=watcher,
             )  # fmt: skip
             status = watcher.driver.run()
-        except Killed:
+        except (Killed, ProviderError) as left:
+            if not scenario.impatient and not isinstance(left, Killed):
+                raise  # only who does not wait for the teardown is told that it fails
+            assert world.pool is None or record.pool_may_exist(pool), "a pool was made before it was written down"
             world.client_died()
             clock.sleep(fate.rng.uniform(0, 500))
             continue
-        if status in (m.RunStatus.BROKEN, m.RunStatus.INTERRUPTED):  # the user mends it and resumes
+        over = record.facts().get("finished") is not None
+        assert over or scenario.impatient, "only who is told to leaves a run unfinished"
+        assert world.pool is None or record.pool_may_exist(pool), "a pool is forgotten"
+        assert world.pool is None or not over or status is m.RunStatus.BROKEN, "a pool outlives its run"
+        if not over:
+            world.client_died()
+        elif status in (m.RunStatus.BROKEN, m.RunStatus.INTERRUPTED):  # the user mends it and resumes
             connection.fate = None
-            with record.transaction():
-                record.set_facts({"status": m.RunStatus.RUNNING})
+            record.reopen(clock.now())
             connection.fate = fate
             fate.faults.lasting = 0.0
-            continue
-        break
+        else:
+            break
     fate.calm()
     rows = {row.trial: (row.state, dict(row.metrics), dict(row.params)) for row in record.trials()}
-    facts = record.facts()
     return Ending(
-        scenario, status, rows, world, search.told, fate.kills, lives, fate.crossings, facts.get("cost", 0.0),
-        record.pool_may_exist(f"run-{seed}"),
+        scenario, status, rows, world, search.told, fate.struck, lives, fate.crossings,
+        record.facts().get("cost", 0.0), record.pool_may_exist(pool),
     )  # fmt: skip
 
 
@@ -150,7 +174,8 @@ def check(end: Ending) -> None:
 
     assert sorted(end.told) == sorted(counted), "each ended trial is told once"
     for trial in counted:
-        state, metrics, _ = end.rows[trial]
+        state, metrics, params = end.rows[trial]
+        assert params["x"] == trial, f"trial {trial} has the parameters of another"
         assert state == ("failed" if expected[trial].fails else "succeeded"), f"trial {trial} ended as {state}"
         assert metrics == {"loss": expected[trial].value}, f"trial {trial} has the metrics of another"
 
@@ -169,25 +194,28 @@ def check(end: Ending) -> None:
     else:
         assert end.status is m.RunStatus.OVER_BUDGET, f"unexpected end {end.status}"
         assert s.max_cost is not None
-        stopping = (s.rules().poll + s.rules().grace) * NODE_PRICE / 3600
-        assert end.cost_seen + stopping >= s.max_cost
+        assert end.cost_seen + s.cost_of_stopping >= s.max_cost
+    if s.max_cost is not None:
+        # The provider's own time is not ours to shorten, nor that in which nobody is there or gets an answer.
+        late = s.rules().poll + SLOWEST_DELETION + world.blind
+        assert world.cost() <= s.max_cost + late * NODE_PRICE / 3600 + 1e-9, "the limit was passed by more than a poll"
 
     if s.window == 1 and end.status is not m.RunStatus.OVER_BUDGET:
         for trial in sorted(counted):
             assert end.rows[trial][2] == {"x": trial, "after": list(range(trial))}, "another point was asked"
 
 
-def _many(seeds: range) -> tuple[int, int, str]:
-    kills = crossings = 0
+def _many(seeds: range) -> tuple[Counter[str], str]:
+    """What went wrong in these runs; and the first that broke a promise."""
+    struck: Counter[str] = Counter()
     for seed in seeds:
         try:
             end = play(seed)
             check(end)
         except Exception as error:  # reported with its seed, then replayed alone
-            return seed, 0, f"seed {seed}: {type(error).__name__}: {error}"
-        kills += end.kills
-        crossings += end.crossings
-    return kills, crossings, ""
+            return struck, f"seed {seed}: {type(error).__name__}: {error}"
+        struck += end.struck
+    return struck, ""
 
 
 @pytest.mark.timeout(1200)
@@ -197,12 +225,14 @@ def test_no_fault_breaks_a_promise(simulation_runs: int, simulation_seed: int | 
         return
     step = 250
     chunks = [range(start, min(start + step, simulation_runs)) for start in range(0, simulation_runs, step)]
-    kills = 0
+    struck: Counter[str] = Counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for count, _, failure in pool.map(_many, chunks):
-            assert not failure, failure
-            kills += count
-    assert kills > simulation_runs, "the simulation does not kill drivers any more"
+        for some, failure in pool.map(_many, chunks):
+            assert not failure, f"{failure}  (replay it: pytest tests/simulation --seed N)"
+            struck += some
+    assert struck["kill"] > simulation_runs, "the simulation does not kill drivers any more"
+    rare = {fault.name: struck[fault.name] for fault in fields(Faults) if struck[fault.name] < simulation_runs / 50}
+    assert not rare, f"this hardly ever goes wrong any more: {rare}"
 
 
 def test_a_run_without_faults_ends_with_every_trial_at_its_first_attempt() -> None:

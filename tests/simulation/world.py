@@ -8,8 +8,10 @@ delay, repeat or reorder what it reports, or kill the driver on the spot.
 from __future__ import annotations
 
 import json
+import math
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +36,7 @@ from orchestrator.providers.base import (
 from orchestrator.storage.layout import RunKeys
 
 NODE_PRICE = 3.6  # US$ an hour: a tenth of a cent a second
+TIMEOUT = 150.0  # seconds: limits.timeout, which no program takes by itself
 SLOWEST_DELETION = 30.0  # seconds from the request until a pool costs nothing
 
 
@@ -45,15 +48,19 @@ class Killed(BaseException):
 class Faults:
     """How often each thing goes wrong, as probabilities a call (or a task)."""
 
-    kill: float = 0.0
-    fail_before: float = 0.0
-    fail_after: float = 0.0
-    lasting: float = 0.0
+    kill: float = 0.0  # the driver dies, between any two calls or statements
+    fail_before: float = 0.0  # a call fails and had no effect
+    fail_after: float = 0.0  # a call has its effect, and its answer is lost
+    time_out: float = 0.0  # a call that fails, with or without an effect, fails after a long time
+    lasting: float = 0.0  # a call that fails does so for good
+    swallow: float = 0.0  # a task is neither taken nor refused
     lose_event: float = 0.0
     delay_event: float = 0.0
     repeat_event: float = 0.0
     shuffle_events: float = 0.0
     preempt: float = 0.0
+    requeue: float = 0.0  # a preempted task is begun again by the provider itself
+    hang: float = 0.0  # a task whose runner does not keep its timeout
     break_task: float = 0.0
     drop_pool: float = 0.0
 
@@ -68,12 +75,16 @@ class Faults:
             kill=rate(0.03),
             fail_before=rate(0.3),
             fail_after=rate(0.3),
+            time_out=rate(0.3),
             lasting=rate(0.02),
+            swallow=rate(0.2),
             lose_event=rate(0.3),
             delay_event=rate(0.4),
             repeat_event=rate(0.4),
             shuffle_events=rate(0.5),
             preempt=rate(0.3),
+            requeue=rate(1.0),
+            hang=rate(0.1),
             break_task=rate(0.2),
             drop_pool=rate(0.01),
         )
@@ -86,16 +97,19 @@ class Fate:
         self.rng = random.Random(seed)
         self.faults = faults
         self.crossings = 0
-        self.kills = 0
+        self.struck: Counter[str] = Counter()
 
-    def strikes(self, probability: float) -> bool:
-        return probability > 0 and self.rng.random() < probability
+    def strikes(self, fault: str) -> bool:
+        probability: float = getattr(self.faults, fault)
+        if probability <= 0 or self.rng.random() >= probability:
+            return False
+        self.struck[fault] += 1
+        return True
 
     def border(self) -> None:
         """The driver is between two actions: it may die here."""
         self.crossings += 1
-        if self.strikes(self.faults.kill):
-            self.kills += 1
+        if self.strikes("kill"):
             raise Killed
 
     def calm(self) -> None:
@@ -137,8 +151,10 @@ class SimulatedTask:
     begins: float
     ends: float
     outcome: Cause | None
+    deaf: bool = False  # its runner is dead: it hears of no request to stop
     phase: Phase = Phase.QUEUED
     stopping: float | None = None
+    ended: Ended | None = None
 
 
 @dataclass
@@ -159,10 +175,21 @@ class World:
     """The cloud: pools, tasks, results.  It goes on while the driver is dead."""
 
     def __init__(
-        self, seed: int, fate: Fate, clock: VirtualClock, *, slots: int, failing: float, survives: bool
+        self,
+        seed: int,
+        fate: Fate,
+        clock: VirtualClock,
+        *,
+        slots: int,
+        failing: float,
+        survives: bool,
+        too_dear: float = math.inf,
     ) -> None:
         self.seed, self.fate, self.clock = seed, fate, clock
         self.slots, self.failing, self.survives = slots, failing, survives
+        # From this cost on a driver that could look would stop; how long nobody could from then on.
+        self.too_dear, self.dear_since = too_dear, math.inf
+        self.blind, self.blind_since = 0.0, math.inf
         self.objects: dict[str, bytes] = {}
         self.pool: str | None = None
         self.pool_ready_at = 0.0
@@ -177,8 +204,10 @@ class World:
 
     def advance(self) -> None:
         now = self.clock.now()
+        if self.cost() >= self.too_dear:
+            self.dear_since = min(self.dear_since, now - (self.cost() - self.too_dear) * 3600 / NODE_PRICE)
         if self.pool_gone_at is not None and now >= self.pool_gone_at:
-            self._close_pool()
+            self._close_pool(self.pool_gone_at)
         if self.pool is None or now < self.pool_ready_at:
             return
         running = [t for t in self.tasks.values() if t.phase is Phase.RUNNING]
@@ -194,7 +223,7 @@ class World:
                 self._tell(TaskChanged(t.task.name, Phase.RUNNING, t.begins))
                 self._tell(MetricSeen(t.task.name, "loss", self._program(t).value, 1.0, t.begins))
         for t in running:
-            if t.stopping is not None and t.stopping + 2 < t.ends:
+            if t.stopping is not None and not t.deaf and t.stopping + 2 < t.ends:
                 self._end(t, t.stopping + 2, Ended(Cause.CANCELLED, "cancelled"), None)
             elif now >= t.ends:
                 self._finish(t)
@@ -203,10 +232,14 @@ class World:
         return Program.of(self.seed, t.task.trial, self.failing)
 
     def _finish(self, t: SimulatedTask) -> None:
-        if t.outcome in (Cause.PREEMPTED, Cause.INFRASTRUCTURE):
+        program = self._program(t)
+        if t.outcome is Cause.PREEMPTED and self.fate.strikes("requeue"):
+            t.phase, t.outcome, t.ends = Phase.QUEUED, None, program.seconds
+            self._tell(TaskChanged(t.task.name, Phase.QUEUED, self.clock.now()))
+            return
+        if t.outcome is not None:
             self._end(t, t.ends, Ended(t.outcome, str(t.outcome)), None)
             return
-        program = self._program(t)
         cause = Cause.EXIT_CODE if program.fails else None
         result = {
             "cause": cause,
@@ -221,7 +254,7 @@ class World:
         self._end(t, t.ends, Ended(cause, exit_code=int(program.fails)), result)
 
     def _end(self, t: SimulatedTask, at: float, ended: Ended, result: Mapping[str, Any] | None) -> None:
-        t.phase = Phase.ENDED
+        t.phase, t.ended = Phase.ENDED, ended
         if result is not None:
             assert self.pool is not None
             key = RunKeys(self.pool).result(t.task.trial, t.task.attempt)
@@ -229,23 +262,33 @@ class World:
         self._tell(TaskChanged(t.task.name, Phase.ENDED, at, ended))
 
     def _tell(self, event: Event) -> None:
-        fate, faults = self.fate, self.fate.faults
-        if fate.strikes(faults.lose_event):
+        fate = self.fate
+        if fate.strikes("lose_event"):
             return
-        for _ in range(2 if fate.strikes(faults.repeat_event) else 1):
-            late = fate.rng.uniform(0, 200) if fate.strikes(faults.delay_event) else 0.0
+        for _ in range(2 if fate.strikes("repeat_event") else 1):
+            late = fate.rng.uniform(0, 200) if fate.strikes("delay_event") else 0.0
             self.log.append((self.clock.now() + late, event))
 
-    def _close_pool(self) -> None:
-        self.spent += (self.clock.now() - self.pool_since) * NODE_PRICE / 3600
+    def _close_pool(self, at: float) -> None:
+        self.spent += (at - self.pool_since) * NODE_PRICE / 3600
         self.pool, self.pool_gone_at = None, None
         self.tasks.clear()
 
     def client_died(self) -> None:
         """On a provider whose tasks die with the client, they die now and leave no result."""
         self.advance()
+        self.nobody_looks()
         if not self.survives and self.pool is not None:
-            self._close_pool()
+            self._close_pool(self.clock.now())
+
+    def nobody_looks(self) -> None:
+        """From now on: the driver is dead, or what it asks is not answered."""
+        self.blind_since = min(self.blind_since, self.clock.now())
+
+    def somebody_looks(self) -> None:
+        """Somebody has just seen what the pool costs, or ended it."""
+        self.blind += max(0.0, self.clock.now() - max(self.blind_since, self.dear_since))
+        self.blind_since = math.inf
 
     def cost(self) -> float:
         alive = 0.0 if self.pool is None else (self.clock.now() - self.pool_since) * NODE_PRICE / 3600
@@ -269,21 +312,30 @@ class SimulatedCompute:
         fate.border()
         world.clock.sleep(fate.rng.uniform(0, 0.2))
         world.advance()
-        if fate.strikes(fate.faults.drop_pool):
+        if world.pool is not None and fate.strikes("drop_pool"):
             world.pool_gone_at = world.clock.now()
             world.advance()
-        if fate.strikes(fate.faults.fail_before):
+        if fate.strikes("fail_before"):
+            self._time_passes()
             raise self._failure()
-        return fate.strikes(fate.faults.fail_after)
+        return fate.strikes("fail_after")
+
+    def _time_passes(self) -> None:
+        """Before a call fails, which may be at once or after a time-out."""
+        self.world.nobody_looks()
+        if self.world.fate.strikes("time_out"):
+            self.world.clock.sleep(60.0)
+            self.world.advance()
 
     def _failure(self) -> ProviderError:
         rng = self.world.fate.rng
-        if self.world.fate.strikes(self.world.fate.faults.lasting):
+        if self.world.fate.strikes("lasting"):
             return AuthenticationFailed("the key has been revoked")
         return rng.choice([Unavailable("no answer"), Throttled("busy", retry_after=rng.uniform(0, 5))])
 
     def _answer(self, fails_after: bool) -> None:
         if fails_after:
+            self._time_passes()
             raise Unavailable("the answer was lost")
         self.world.fate.border()
 
@@ -294,7 +346,7 @@ class SimulatedCompute:
         late = self._call()
         world = self.world
         if world.pool is None:
-            if world.fate.strikes(world.fate.faults.fail_before):
+            if world.fate.strikes("fail_before"):
                 raise NoCapacity("no such machine at the moment")
             world.pool = request.name
             world.pool_since = world.clock.now()
@@ -311,12 +363,14 @@ class SimulatedCompute:
         else:
             state = PoolState.READY if world.clock.now() >= world.pool_ready_at else PoolState.CREATING
         self._answer(late)
+        world.somebody_looks()
         return PoolStatus(state, cost=world.cost(), rate=NODE_PRICE)
 
     def delete_pool(self, pool: str) -> None:
         late = self._call()
         if self.world.pool is not None and self.world.pool_gone_at is None:
             self.world.pool_gone_at = self.world.clock.now() + self.world.fate.rng.uniform(0, SLOWEST_DELETION)
+        self.world.somebody_looks()
         self._answer(late)
 
     def submit(self, pool: str, tasks: Iterable[Task]) -> Iterator[str]:
@@ -326,15 +380,24 @@ class SimulatedCompute:
             if world.pool is None or world.pool_gone_at is not None:
                 raise NotFound("no such pool")
             if task.name not in world.tasks:
-                outcome, share = None, 1.0
-                if fate.strikes(fate.faults.preempt):
-                    outcome, share = Cause.PREEMPTED, fate.rng.random()
-                elif fate.strikes(fate.faults.break_task):
-                    outcome, share = Cause.INFRASTRUCTURE, fate.rng.random()
-                seconds = Program.of(world.seed, task.trial, world.failing).seconds * share
-                world.tasks[task.name] = SimulatedTask(task, world.clock.now(), 0.0, seconds, outcome)
+                if fate.strikes("swallow"):
+                    continue
+                world.tasks[task.name] = self._drawn(task)
             self._answer(late)
             yield task.name
+
+    def _drawn(self, task: Task) -> SimulatedTask:
+        """A task that will end as its program does, or otherwise."""
+        world, fate = self.world, self.world.fate
+        outcome, seconds, deaf = None, Program.of(world.seed, task.trial, world.failing).seconds, False
+        if fate.strikes("preempt"):
+            outcome, seconds = Cause.PREEMPTED, seconds * fate.rng.random()
+        elif fate.strikes("break_task"):
+            outcome, seconds = Cause.INFRASTRUCTURE, seconds * fate.rng.random()
+        elif fate.strikes("hang"):  # until it is told to stop, or until the provider's own limit
+            deaf = fate.rng.random() < 0.5
+            outcome, seconds = Cause.TIMEOUT, 4 * TIMEOUT if deaf else math.inf
+        return SimulatedTask(task, world.clock.now(), 0.0, seconds, outcome, deaf)
 
     def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:
         late = self._call()
@@ -353,7 +416,7 @@ class SimulatedCompute:
             new = self._new()
         self._answer(late)  # a lost answer loses no events: they are delivered next time
         self._delivered.update(new)
-        if fate.strikes(fate.faults.shuffle_events):
+        if fate.strikes("shuffle_events"):
             fate.rng.shuffle(new)
         return Changes([world.log[i][1] for i in new], "0")
 
@@ -365,14 +428,8 @@ class SimulatedCompute:
         at = self.world.clock.now()
         if t.phase is not Phase.ENDED:
             return TaskChanged(t.task.name, t.phase, at)
-        cause = t.outcome or (Cause.CANCELLED if t.stopping is not None else None)
-        if (
-            t.outcome is None
-            and t.stopping is None
-            and Program.of(self.world.seed, t.task.trial, self.world.failing).fails
-        ):
-            cause = Cause.EXIT_CODE
-        return TaskChanged(t.task.name, Phase.ENDED, at, Ended(cause))
+        assert t.ended is not None
+        return TaskChanged(t.task.name, Phase.ENDED, at, t.ended)
 
     def cancel(self, pool: str, names: Iterable[str]) -> None:
         late = self._call()
@@ -406,7 +463,7 @@ class SimulatedStore:
     def get(self, key: str) -> bytes:
         fate = self.world.fate
         fate.border()
-        if fate.strikes(fate.faults.fail_before):
+        if fate.strikes("fail_before"):
             raise Unavailable("no answer")
         if key not in self.world.objects:
             raise NotFound(key)

@@ -19,7 +19,10 @@ class Uptime:
         self._path = path
         self._earlier = self._read()
         self._start = time.time()
-        path.write_text(json.dumps({"seconds": self._earlier, "start": self._start}))
+        # Whole or not at all: whoever is killed here must not take what was spent with it.
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({"seconds": self._earlier, "start": self._start}))
+        part.replace(path)
 
     def _read(self) -> float:
         try:

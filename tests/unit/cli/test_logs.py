@@ -127,7 +127,7 @@ def test_following_all_trials_ends_with_the_run(make_run: Make) -> None:
             run.record.save_attempt(trial, 1, "ended", Ended(None))
             run.record.save_trial(trial, TrialState.SUCCEEDED, 1, "", None)
         run.end()
-        lines = reader.end().splitlines()
+    lines = reader.end().splitlines()
     assert [line for line in lines if line.startswith(b"[0]")] == [b"[0] a", b"[0] partly"]
     assert [line for line in lines if line.startswith(b"[1]")] == [b"[1] other"]
 

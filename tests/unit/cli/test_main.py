@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -141,6 +142,13 @@ def test_a_reader_that_leaves_early_is_no_error(make_run: Callable[..., HandMade
     assert (code, done.stderr) == ("0", "")
 
 
+def test_without_standard_streams_it_works_all_the_same(make_run: Callable[..., HandMade], home: Home) -> None:
+    make_run().end()
+    command = shlex.join([sys.executable, "-m", "orchestrator", "status"])
+    closed = ["sh", "-c", f"{command} <&- >&- 2>&-"]
+    assert subprocess.run(closed, env={**os.environ, "ORCHESTRATE_HOME": str(home.path)}, check=False).returncode == 0
+
+
 def test_completion_scripts_are_what_each_shell_can_read(orchestrate: Orchestrate) -> None:
     for shell in ("bash", "zsh", "fish"):
         script = orchestrate("completion", shell)
@@ -165,11 +173,12 @@ def completed(words: str) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
 
-def test_the_shell_completes_commands_and_the_ids_of_runs(make_run: Callable[..., HandMade]) -> None:
+def test_the_shell_completes_commands_providers_and_the_ids_of_runs(make_run: Callable[..., HandMade]) -> None:
     first, second = make_run("demo-260101-000000-aaaa"), make_run("demo-260101-000001-bbbb")
     assert completed("orchestrate sta") == ["status"]
     assert completed("orchestrate logs demo") == [second.run, first.run]
     assert completed(f"orchestrate status {first.run[:-2]}") == [first.run]
+    assert completed("orchestrate run --provider a") == ["azure", "aws"]
 
 
 def test_the_schema_is_json(orchestrate: Orchestrate) -> None:

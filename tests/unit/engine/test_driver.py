@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine import machine as m
-from orchestrator.engine.driver import Driver
+from orchestrator.engine.driver import Driver, Finished, Progress
 from orchestrator.engine.record import Record
 from orchestrator.providers.base import (
     Capabilities,
@@ -111,6 +111,38 @@ def test_what_was_decided_and_never_sent_before_the_run_stopped_is_not_waited_fo
     assert compute.submitted == ["t000000-a1", "t000001-a1"]
     assert record.counts()["failed"] == 2
     assert clock.now() < 1000.0 + rules.grace
+
+
+class SlowlyGone(FailingCompute):
+    """Its pool takes a while to be deleted."""
+
+    looks = 5
+
+    def pool_status(self, pool: str) -> PoolStatus:
+        if not self._alive and self.looks:
+            self.looks -= 1
+            return PoolStatus(PoolState.DELETING)
+        return super().pool_status(pool)
+
+
+def test_the_first_ctrl_c_waits_also_where_the_run_was_ending_by_itself(tmp_path: Path) -> None:
+    clock = Clock()
+    compute = SlowlyGone(clock)
+    spec = Spec.model_validate({"name": "s", "workload": {"command": "true {x}"}, "parameters": {"x": [1, 2, 3]}})
+    request = PoolRequest("s", {}, Machine(), 2, None, 0.0, 0.0)
+    record = Record.create(tmp_path / "record.db", {"total": 3})
+
+    def impatient(progress: Progress, finished: list[Finished]) -> None:
+        if progress.phase is m.RunPhase.DELETING and not driver.stopped:
+            driver.stop(m.RunStatus.INTERRUPTED, "Ctrl-C")
+
+    driver = Driver(
+        request, m.Rules(window=1, total=3), record, compute, LocalStore(tmp_path), make_search(spec), clock,
+        observer=impatient, goal_met=lambda told: "good enough",
+    )  # fmt: skip
+    assert driver.run() is m.RunStatus.SUCCEEDED
+    assert driver.stopped
+    assert record.facts()["finished"] is not None
 
 
 class Reporting(FailingCompute):

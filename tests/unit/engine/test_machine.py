@@ -223,6 +223,30 @@ def test_money_is_spent_up_to_the_limit_less_the_teardown() -> None:
     assert machine.state.status is m.RunStatus.OVER_BUDGET
 
 
+def test_a_run_that_is_stopped_gives_its_tasks_no_more_time_than_it_has_money_for() -> None:
+    machine = begun(replace(RULES, max_cost=1.0, poll=36.0, grace=3600.0))
+    machine.apply(m.PoolSeen(PoolState.READY, "", 0.1, 0.2, 1.0))
+    machine.apply(m.StopRun(m.RunStatus.INTERRUPTED, "Ctrl-C", 2.0))
+    assert machine.apply(m.PoolSeen(PoolState.READY, "", 0.89, 10.0, 3.0)) == []  # until the next look: 10 cents
+    assert machine.apply(m.PoolSeen(PoolState.READY, "", 0.91, 10.0, 4.0)) == [m.DeletePool()]
+
+
+def test_a_run_that_has_spent_its_money_makes_no_pool_again() -> None:
+    machine = m.Machine(replace(RULES, max_cost=1.0), m.State(cost=1.0))
+    actions = machine.apply(m.Begin(0.0))
+    assert machine.state.status is m.RunStatus.OVER_BUDGET
+    assert machine.state.phase is not m.RunPhase.WORKING, "what is performed later finds that no pool is wanted"
+    assert submits(actions) == []
+
+
+def test_nobody_waits_for_the_tasks_of_a_pool_that_is_gone() -> None:
+    machine = begun()
+    machine.apply(m.StopRun(m.RunStatus.INTERRUPTED, "Ctrl-C", 1.0))
+    assert machine.state.in_flight == 2
+    assert machine.apply(m.PoolSeen(PoolState.GONE, "", 0, 0, 2.0)) == [m.DeletePool()]
+    assert machine.apply(m.PoolSeen(PoolState.GONE, "", 0, 0, 3.0)) == [m.Finish(m.RunStatus.INTERRUPTED, "Ctrl-C")]
+
+
 def test_a_pool_that_vanishes_is_made_again() -> None:
     assert begun().apply(m.PoolSeen(PoolState.GONE, "", 0, 0, 1.0)) == [m.CreatePool()]
 
@@ -241,6 +265,14 @@ def test_a_silent_task_is_stopped_and_then_given_up_after_its_timeout() -> None:
     assert m.Cancel(0, 1) in machine.apply(m.Tick(late))
     actions = machine.apply(m.Tick(late + RULES.grace + m.TIMEOUT_MARGIN + 1))
     assert saved(actions) == [(0, "failed")]
+
+
+def test_a_task_that_is_stopped_for_its_time_has_failed_by_its_time() -> None:
+    machine = begun(replace(RULES, timeout=100.0, retries={Cause.INFRASTRUCTURE: 5}))
+    machine.apply(m.TaskSeen(0, 1, Phase.RUNNING, 0.0))
+    late = 100.0 + RULES.grace + m.TIMEOUT_MARGIN + 1
+    machine.apply(m.Tick(late))
+    assert saved(end(machine, 0, Cause.CANCELLED, now=late + 1)) == [(0, "failed")]
 
 
 def test_a_search_that_ends_early_ends_the_run() -> None:

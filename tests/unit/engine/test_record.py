@@ -101,6 +101,8 @@ def test_a_pool_that_was_asked_for_may_exist_until_it_is_seen_gone(record: Recor
     assert record.pool_may_exist("p")
     record.confirm("delete-pool", "p", 4.0)
     assert not record.pool_may_exist("p")
+    record.intend("create-pool", "p", 5.0)  # the run goes on
+    assert record.pool_may_exist("p")
 
 
 def test_a_missing_record_and_one_of_another_version_are_one_clear_error(tmp_path: Path) -> None:

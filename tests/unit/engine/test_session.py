@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from orchestrator.engine.driver import Finished, Progress
 from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.record import Record
 from orchestrator.engine.runs import alive, find, listed
-from orchestrator.errors import InvalidRequest, RunBusy, UsageError
+from orchestrator.errors import InvalidRequest, RunBusy, Unavailable, UsageError
+from orchestrator.providers.base import PoolRequest, PoolState, PoolStatus
+from orchestrator.providers.local.compute import LocalCompute
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
 
@@ -142,6 +145,24 @@ def test_a_detached_run_is_cancelled_in_order(home: Home, code: Path) -> None:
     assert record(home, run).counts()["succeeded"] == 1
 
 
+def test_a_cancelled_run_is_over_when_its_pool_has_been_seen_to_be_gone(
+    home: Home, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create(home, code).run
+    known = record(home, run)
+    known.intend("create-pool", run, 1.0)
+    monkeypatch.setattr(LocalCompute, "pool_status", lambda self, pool: PoolStatus(PoolState.DELETING))
+    with pytest.raises(Unavailable, match="not gone yet"):
+        session.cancel(run, home, wait=0.0)
+    assert known.facts().get("finished") is None
+    assert known.pool_may_exist(run)
+    looks = [PoolState.GONE, PoolState.DELETING]
+    monkeypatch.setattr(LocalCompute, "pool_status", lambda self, pool: PoolStatus(looks.pop()))
+    assert session.cancel(run, home) is RunStatus.CANCELLED
+    assert known.facts()["finished"] is not None
+    assert not known.pool_may_exist(run)
+
+
 def test_a_run_over_its_time_is_stopped_and_resumed_without_repeating_what_ended(home: Home, code: Path) -> None:
     flag = code / "go"
     command = f"test {{x}} = 0 || test -e {flag} || sleep 600; echo {{x}} >> {code}/log; sh train.sh {{x}}"
@@ -150,6 +171,55 @@ def test_a_run_over_its_time_is_stopped_and_resumed_without_repeating_what_ended
     flag.touch()
     assert session.drive(run, home, reopen=True) is RunStatus.SUCCEEDED
     assert sorted((code / "log").read_text().split()) == [str(trial) for trial in range(6)]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param({"status": "interrupted", "reason": "Ctrl-C", "started": 1.0}, id="died in its teardown"),
+        pytest.param({"status": "running", "started": 1.0}, id="dead for longer than its time"),
+    ],
+)
+def test_a_resume_ends_what_the_last_driver_owed_and_then_goes_on(home: Home, code: Path, left: dict[str, Any]) -> None:
+    run = create(home, code, limits={"run_timeout": "1h"}).run
+    known = record(home, run)
+    known.set_facts(left)
+    known.add_trial(0, {"x": 0})
+    known.save_attempt(0, 1, "running", None)
+    assert session.drive(run, home, reopen=True) is RunStatus.SUCCEEDED
+    assert known.counts() == {"succeeded": 6}
+
+
+def test_a_lease_begins_anew_with_the_run(home: Home, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool whose lease was over before it was made would never have a machine."""
+    asked: list[PoolRequest] = []
+    create_pool = LocalCompute.create_pool
+
+    def spy(compute: LocalCompute, request: PoolRequest) -> None:
+        asked.append(request)
+        create_pool(compute, request)
+
+    monkeypatch.setattr(LocalCompute, "create_pool", spy)
+    run = create(home, code, pool={"lease": "6h"}).run
+    record(home, run).set_facts({"created": 1.0, "started": 1.0, "finished": 2.0, "status": "interrupted"})
+    before = time.time()
+    session.drive(run, home, reopen=True)
+    assert [before <= request.lease_until - 6 * 3600 <= time.time() for request in asked] == [True]
+
+
+def test_what_may_cost_money_is_written_to_the_disk_and_not_only_to_the_system(
+    home: Home, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surviving = replace(LocalCompute(home, "r").capabilities, survives_client=True)
+    monkeypatch.setattr(LocalCompute, "capabilities", surviving)
+    seen: list[int] = []
+
+    def look(self: Record, kind: str, name: str, now: float) -> None:
+        seen.append(self._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    monkeypatch.setattr(Record, "intend", look)
+    session.drive(create(home, code).run, home)
+    assert set(seen) == {2}  # FULL
 
 
 def test_money_that_a_machine_costs_is_counted_over_all_lives_of_a_run(home: Home, code: Path) -> None:
@@ -169,6 +239,19 @@ def test_progress_knows_the_best_value_so_far(home: Home, code: Path) -> None:
     best = last[-1].best
     assert best is not None
     assert (best.trial, best.value) == (0, 0.0)
+
+
+def test_a_trial_that_runs_is_known_to_run_since_then(home: Home, code: Path) -> None:
+    run = create(home, code, workload={"command": "sleep 0.5; sh train.sh {x}"}).run
+    since: list[float | None] = []
+
+    def look(progress: Progress, finished: list[Finished]) -> None:
+        since.extend(row.started for row in record(home, run).attempts() if row.state == "running")
+
+    before = time.time()
+    session.drive(run, home, look)
+    assert since
+    assert all(started is not None and before <= started <= time.time() for started in since)
 
 
 def test_runs_are_listed_newest_first_and_found_by_a_beginning(home: Home, code: Path) -> None:

@@ -128,8 +128,8 @@ def test_the_last_words_of_a_failed_program_are_in_its_result(pool: Pool) -> Non
     assert len(result["stderr_tail"]) <= 2000
 
 
-def test_binary_and_very_much_output_is_kept_as_it_was_printed(pool: Pool) -> None:
-    size = 200_000_000
+def test_binary_and_a_gigabyte_of_output_are_kept_as_they_were_printed(pool: Pool) -> None:
+    size = 1_000_000_000
     pool.start(f"head -c {size} /dev/zero; printf '\\377\\000\\376' >&2", metrics={"acc": r"acc=(\S+)"})
     result = pool.one()
     assert result["cause"] is None
@@ -255,9 +255,19 @@ def test_secrets_reach_the_program_and_nothing_else(pool: Pool, tmp_path: Path) 
     assert value not in repr(pool.events)
 
 
-def test_a_secret_that_the_program_printed_is_masked_where_we_repeat_it(pool: Pool) -> None:
-    result = pool.start('echo "bad token $TOKEN" >&2; exit 1', secrets={"TOKEN": "s3cr3t"}).one()
+def test_a_secret_that_the_program_printed_is_on_no_disk(pool: Pool) -> None:
+    command = 'echo "loss=1 token $TOKEN"; echo "bad token $TOKEN" >&2; (sleep 0.1; printf %s "$TOKEN") & wait; exit 1'
+    result = pool.start(command, secrets={"TOKEN": "s3cr3t"}, metrics={"loss": r"loss=(\S+)"}).one()
     assert result["stderr_tail"] == "bad token ***\n"
+    assert (pool.text("stdout.txt"), pool.text("stderr.txt")) == ("loss=1 token ***\n***", "bad token ***\n")
+    assert result["metrics"]["loss"]["last"] == 1
+    assert [path for path in pool.home.path.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()] == []
+
+
+def test_very_much_output_of_a_program_with_a_secret_is_kept_as_it_was_printed(pool: Pool) -> None:
+    pool.start("head -c 20000000 /dev/zero; echo end >&2", secrets={"TOKEN": "s3cr3t"}).one()
+    assert (pool.folder() / "stdout.txt").stat().st_size == 20_000_000
+    assert pool.text("stderr.txt") == "end\n"
 
 
 def test_a_secret_without_a_value_fails_the_trial(pool: Pool) -> None:

@@ -310,3 +310,37 @@ def test_a_tree_is_removed_whatever_its_modes_and_links(tmp_path: Path) -> None:
     runner.remove_tree(str(root))
     assert not root.exists()
     assert (outside / "kept").exists()
+
+
+class Unwatched(runner.Wake):
+    def __init__(self) -> None: ...
+
+    def watch(self, fd: int, events: int) -> None: ...
+
+    def forget(self, fd: int) -> None: ...
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_a_secret_is_blackened_whatever_pieces_it_comes_in(tmp_path: Path, size: int) -> None:
+    printed = b"token=abcabd! abcabcabd abcab abcabd1234 abca\n\xff\0abcabdabcabd1234abc"
+    stream = runner.Concealed(str(tmp_path / "out"), [b"abcabd", b"abcabd1234"], Unwatched())
+    for at in range(0, len(printed), size):
+        os.write(stream.program, printed[at : at + size])
+        while stream.pump():
+            pass
+        assert b"abcabd" not in (tmp_path / "out").read_bytes()
+    os.close(stream.program)
+    stream.close()
+    stream.close()
+    assert (tmp_path / "out").read_bytes() == b"token=***! abc*** abcab *** abca\n\xff\0******abc"
+
+
+def test_a_disk_that_takes_no_output_does_not_stop_its_program() -> None:
+    stream = runner.Concealed("/dev/full", [b"s3cr3t"], Unwatched())
+    os.write(stream.program, b"x" * 1000)
+    assert stream.pump()
+    os.write(stream.program, b"more")
+    assert stream.pump()
+    os.close(stream.program)
+    stream.close()
+    assert stream.error is not None

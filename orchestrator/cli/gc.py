@@ -6,13 +6,8 @@ import time
 
 import click
 
-<<<<<<< HEAD
-from orchestrator.cli.app import App, Command, pass_app
-from orchestrator.cli.terminal import bold, dim, red, say, show, warn, yellow
-=======
 from orchestrator.cli.app import App, Command, complete_provider, pass_app
-from orchestrator.cli.terminal import bold, dim, red, say, show, warn
->>>>>>> audit-A
+from orchestrator.cli.terminal import bold, dim, red, say, show, warn, yellow
 from orchestrator.engine import leftovers
 from orchestrator.errors import OrchestrateError
 from orchestrator.results.export import to_json

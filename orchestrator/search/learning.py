@@ -81,7 +81,9 @@ class Learning:
             return None
         point, repetition = divmod(trial, self._space.repetitions)
         if point not in self._ids:
-            self._begin(point, self._suggest(point))
+            # Only what shows in the parameters, and as they show it: after a resume no more is known.
+            suggested = self._space.point(self._suggest(point))
+            self._begin(point, locate(self._space, suggested))
         coordinates = self._open[point]
         if repetition == self._space.repetitions - 1:
             del self._open[point]
@@ -113,15 +115,24 @@ class Learning:
 
     def _suggest(self, point: int) -> dict[str, Any]:
         """The coordinates of a new point; Optuna's trial of this point is made."""
-        number = self._storage.create_new_trial(self._study_id)
-        self._ids[point] = number
+        number = self._ids[point] = self._storage.create_new_trial(self._study_id)
+        refused: list[int] = []
         for attempt in range(ATTEMPTS):
             sampler = self._samplers.make(derived_seed(self._seed, point, self._algorithm, attempt))
             with quiet():
                 coordinates, values = self._space.choose(self._asked(sampler, number))
             if self._space.allows(values):
-                return coordinates
-        return self._chance.coordinates(point)
+                break
+            if not self._samplers.takes_notes:
+                # As if in flight, so that the next one goes elsewhere: without it a model asks for points beyond the
+                # constraints again and again, just because nothing is known there.
+                refused.append(self._storage.create_new_trial(self._study_id))
+                self._set(refused[-1], coordinates)
+        else:
+            coordinates = self._chance.coordinates(point)
+        for other in refused:  # a failed one is as good as none, and a resume makes none
+            self._storage.set_trial_state_values(other, TrialState.FAIL)
+        return coordinates
 
     def _asked(self, sampler: BaseSampler, number: int) -> Callable[[str, Kind], Any]:
         """What gives the sampler's coordinate of each axis."""

@@ -83,8 +83,8 @@ class Population:
             return None
         parent, places = self._next(trial)
         point = self._space.point(places)
-        # Only what shows in the point: after a resume no more is known.
-        self._begin(trial, parent, {name: place for name, place in places.items() if self._space.active(name, point)})
+        # Only what shows in the point, and as it shows it: after a resume no more is known.
+        self._begin(trial, parent, locate(self._space, point))
         return point
 
     def replay(self, trial: int, params: Params) -> None:

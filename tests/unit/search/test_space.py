@@ -82,7 +82,7 @@ def test_a_derived_value_that_cannot_be_computed_is_an_error_that_names_it() -> 
         list(points(make_search(sweep({"n": [0, 1], "x": {"derived": "1 / (n - 1)"}}))))
 
 
-@pytest.mark.parametrize("formula", ["n * 1e308", "[n, n * 1e308 - n * 1e308]", "2 ** (400 * n) * 10 ** 300"])
+@pytest.mark.parametrize("formula", ["n * 1e308", "[n, n * 1e308 - n * 1e308]", "2 ** (150 * n)"])
 def test_a_derived_value_that_json_cannot_hold_is_an_error_that_names_it(formula: str) -> None:
     with pytest.raises(UsageError, match=r"parameters\.x: the value of '.*' at n = 10 (must be finite|is too large)"):
         list(points(make_search(sweep({"n": [0, 10], "x": {"derived": formula}}))))

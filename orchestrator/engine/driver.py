@@ -17,7 +17,7 @@ from orchestrator.engine import machine as m
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.record import Outcome, Record, finite
 from orchestrator.engine.retry import retrying
-from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled
+from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled, UsageError
 from orchestrator.providers.base import (
     Cause,
     Compute,
@@ -149,6 +149,7 @@ class Driver:
         self._pool_ready = False
         self._delete_asked: float | None = None
         self._stop: m.StopRun | None = None
+        self._fault = ""  # why the search could not say what to try
         self._hurry = False
         self._done: m.Finish | None = None
         self.progress = Progress(request.name, clock.now(), total=rules.total)
@@ -404,13 +405,22 @@ class Driver:
         if isinstance(event, m.Begin):
             self._record.set_facts({"started": self._machine.state.started, "status": self._machine.state.status})
         if exhausted is not None:
-            self._record.set_facts({"total": exhausted})
-            self._feed(m.Exhausted(exhausted, event.now))
+            if not self._fault:
+                self._record.set_facts({"total": exhausted})
+            self._feed(m.Exhausted(exhausted, event.now, self._fault))
 
     def _save_attempt(self, action: m.SaveAttempt) -> bool:
         """False where this trial does not exist: the search has no more."""
         if action.state == "submitting" and action.attempt == 1 and self._record.params(action.trial) is None:
-            params = self._search.ask(action.trial)
+            if self._fault:
+                return False
+            try:
+                params = self._search.ask(action.trial)
+            except UsageError as error:
+                # Only asking shows that a formula has no value there, or that a user's sampler fails.  The run ends in
+                # order: what it has found is kept, and its machines are given back.
+                self._fault = str(error).rstrip(".")
+                return False
             if params is None:
                 return False
             self._record.add_trial(action.trial, params)
@@ -458,7 +468,10 @@ class Driver:
         """Whoever learns from results learns this one."""
         # How far a trial came between the decision and its end is chance, and nothing may be learnt from that.
         at_verdict = self._verdicts.pop(told.trial, told.value) if told.state == m.TrialState.PRUNED else told.value
-        self._search.tell(replace(told, value=at_verdict))
+        try:
+            self._search.tell(replace(told, value=at_verdict))
+        except UsageError as error:
+            self._stop = self._stop or m.StopRun(m.RunStatus.FAILED, str(error).rstrip("."), self._clock.now())
         self._note_best(told)
         enough = self._goal_met(told) if self._goal_met is not None else None
         if enough is not None:

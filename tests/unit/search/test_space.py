@@ -79,13 +79,24 @@ def test_derived_values_are_computed_in_whatever_order_they_need_and_shown_in_th
 
 def test_a_derived_value_that_cannot_be_computed_is_an_error_that_names_it() -> None:
     with pytest.raises(UsageError, match=r"parameters\.x: '1 / \(n - 1\)' has no value at n = 1: division by zero"):
-        list(points(make_search(sweep({"n": [0, 1], "x": {"derived": "1 / (n - 1)"}}))))
+        make_search(sweep({"n": [0, 1], "x": {"derived": "1 / (n - 1)"}}))
 
 
 @pytest.mark.parametrize("formula", ["n * 1e308", "[n, n * 1e308 - n * 1e308]", "2 ** (150 * n)"])
 def test_a_derived_value_that_json_cannot_hold_is_an_error_that_names_it(formula: str) -> None:
     with pytest.raises(UsageError, match=r"parameters\.x: the value of '.*' at n = 10 (must be finite|is too large)"):
         list(points(make_search(sweep({"n": [0, 10], "x": {"derived": formula}}))))
+
+
+@pytest.mark.parametrize(
+    "search",
+    [{}, {"algorithm": "zip"}, {"algorithm": "random"}, {"algorithm": "tpe", "trials": 5, "metric": "m"}],
+    ids=["grid", "zip", "random", "tpe"],
+)
+def test_a_formula_without_a_value_is_found_before_the_first_trial(search: dict[str, Any]) -> None:
+    space = {"n": {"range": [0, 500]}, "x": {"derived": "1 / (n - n // 2 * 2 - n % 2)"}}
+    with pytest.raises(UsageError, match=r"parameters\.x: .* division by zero"):
+        make_search(sweep(space, **search))
 
 
 def test_each_point_is_repeated_with_the_repetition_running_fastest() -> None:

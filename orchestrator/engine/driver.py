@@ -142,7 +142,7 @@ class Driver:
         self._unread: list[TaskChanged] = []
         self._results: dict[tuple[int, int], Mapping[str, Any]] = {}
         self._finished: list[Finished] = []
-        self._verdicts: dict[int, float] = {}  # trial that early stopping gave up -> its value then
+        self._verdicts: dict[int, float | None] = {}  # trial that early stopping gave up -> its value then
         self._cursor: str | None = None
         self._heard = clock.now()
         self._next_look = 0.0
@@ -492,12 +492,12 @@ class Driver:
 
     def _judged(self, trial: int, step: float | None, value: float, at: float) -> list[m.PruneTrial]:
         """What early stopping says to a reported value."""
-        if self._stopper is None or step is None or not math.isfinite(value):
+        if self._stopper is None or step is None:
             return []
         reason = self._stopper.observe(trial, step, value)
         if reason is None:
             return []
-        self._verdicts[trial] = value
+        self._verdicts[trial] = finite(value)
         return [m.PruneTrial(trial, reason, at)]
 
     def _note_best(self, told: Told) -> None:

@@ -235,3 +235,14 @@ def test_the_best_so_far_is_that_of_the_table() -> None:
     line = next(line for line in progress.draw(data).axes[0].lines if line.get_label() == "best so far")
     assert data.told[3].state == "pruned"
     assert list(line.get_ydata())[:5] == [told.value for told in data.told[:5]]
+
+
+def test_parameters_that_find_no_room_are_counted_on_the_page(tmp_path: Path) -> None:
+    parameters = {f"p{number}": [1, 2] for number in range(14)}
+    spec = Spec.model_validate(
+        {"name": "s", "workload": {"command": "true"}, "parameters": parameters, "search": {"metric": "loss"}}
+    )
+    trials = [Trial(n, "succeeded", dict.fromkeys(parameters, n), {"loss": float(n)}) for n in (1, 2)]
+    text = page.write(RunData("s-1", spec, "loss", True, trials, [], {}), tmp_path).page.read_text()
+    assert text.count("The first 12 of 14 parameters.") == 2
+    assert "parameters." not in page.write(run_data(), tmp_path).page.read_text()

@@ -45,7 +45,9 @@ def export_study(
             study = optuna.create_study(study_name=name, storage=storage, directions=list(goals.values()))
             study.set_metric_names(list(goals))
     except optuna.exceptions.DuplicatedStudyError:
-        raise UsageError(f"{storage} holds a study '{name}' already.", remedy="Give another name or file.") from None
+        raise UsageError(f"The storage holds a study '{name}' already.", remedy="Give another file or URL.") from None
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"Optuna cannot open this storage: {str(error).rstrip('.')}.") from error
     space = Space(spec.parameters)
     known = _distributions(spec, space, trials)
     study.add_trials([_trial(told, space, known, list(goals), reports) for told in trials])

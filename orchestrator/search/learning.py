@@ -51,6 +51,7 @@ class Learning:
         self._space = Space(spec.parameters, search.constraints)
         self._goals = dict(search.goals) or {search.metric or "": search.goal}
         self._seed, self._algorithm, self._trials = search.seed, spec.algorithm, search.trials
+        self._options = search.options
         conditional = bool(self._space.conditional)
         self._samplers = Samplers(spec.algorithm, search.options, conditional=conditional)
         # Constraints that nothing satisfies are found here; and where a sampler finds no point, chance does.
@@ -119,8 +120,7 @@ class Learning:
         refused: list[int] = []
         for attempt in range(ATTEMPTS):
             sampler = self._samplers.make(derived_seed(self._seed, point, self._algorithm, attempt))
-            with quiet():
-                coordinates, values = self._space.choose(self._asked(sampler, number))
+            coordinates, values = self._chosen(sampler, number)
             if self._space.allows(values):
                 break
             if not self._samplers.takes_notes:
@@ -133,6 +133,18 @@ class Learning:
         for other in refused:  # a failed one is as good as none, and a resume makes none
             self._storage.set_trial_state_values(other, TrialState.FAIL)
         return coordinates
+
+    def _chosen(self, sampler: BaseSampler, number: int) -> tuple[dict[str, Any], Params]:
+        try:
+            with quiet():
+                return self._space.choose(self._asked(sampler, number))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if not self._options:
+                raise
+            # Some of a sampler's arguments show only at work that they are none.
+            raise UsageError(
+                f"search.options: {self._algorithm} fails with them: {type(error).__name__}: {error}."
+            ) from error
 
     def _asked(self, sampler: BaseSampler, number: int) -> Callable[[str, Kind], Any]:
         """What gives the sampler's coordinate of each axis."""

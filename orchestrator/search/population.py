@@ -167,8 +167,8 @@ def _options(given: Mapping[str, Any], trials: int, space: Space) -> Options:
     known = Options.__slots__
     for name in given:
         if name not in known:
-            hint = did_you_mean(name, known) or f"It knows {one_of(known)}"
-            raise UsageError(f"search.options: pbt knows no '{name}'.", remedy=f"{hint.rstrip('?')}.")
+            hint = did_you_mean(name, known).capitalize() or f"It knows {one_of(known)}."
+            raise UsageError(f"search.options: pbt knows no '{name}'.", remedy=hint)
     free = [name for name, kind in space.axes.items() if kind.size != 1]
     tuples: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     options = Options(**tuples)

@@ -91,6 +91,12 @@ def test_what_comes_with_the_points_of_a_list_are_parameters_of_the_study(tmp_pa
     assert trials[2].user_attrs["note"] == "x"
 
 
+def test_a_storage_that_optuna_cannot_open_is_one_sentence_without_its_password() -> None:
+    with pytest.raises(UsageError, match="Optuna cannot open this storage") as caught:
+        export_study(sweep({"a": [1, 2]}, metric="m"), "x", [], "redis://user:word@host")
+    assert "word" not in str(caught.value)
+
+
 def test_a_run_without_a_metric_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"search\.metric"):
         export_study(sweep({"a": [1]}), "x", [], f"sqlite:///{tmp_path / 'study.db'}")

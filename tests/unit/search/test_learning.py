@@ -293,6 +293,12 @@ def test_an_option_that_the_sampler_does_not_take_is_refused(
         make_search(learning(algorithm, options=options))
 
 
+def test_an_option_that_fails_only_at_work_is_named() -> None:
+    search = make_search(learning(options={"n_ei_candidates": 0, "n_startup_trials": 2}))
+    with pytest.raises(UsageError, match=r"search\.options: tpe fails with them"):
+        one_after_another(search, 10)
+
+
 def test_the_search_ends_at_its_number_of_trials() -> None:
     search = make_search(learning(trials=2))
     assert search.size == 2

@@ -140,7 +140,7 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
     [
         (BOMB, "expands to more than"),
         (CHAIN, "nested more than"),
-        ("[" * 100_000, "nested more than"),
+        ("[" * 100_000, "nest"),  # newer parsers say it themselves
         ("a: " * 2, "no valid YAML"),
         ("{a: " * (DEEPEST + 5), "nested more than"),
         ("a: &a [*a]", "inside itself"),

@@ -22,6 +22,7 @@ def export(app: App, runs: Sequence[str], wanted: str) -> int:
         if error.name is None or not error.name.startswith("optuna"):
             raise
         raise UsageError("A study needs Optuna.", remedy="pip install 'orchestrator[search]'") from None
+    from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
     if "://" in wanted:
@@ -31,6 +32,10 @@ def export(app: App, runs: Sequence[str], wanted: str) -> int:
         if not path.parent.is_dir():
             raise UsageError(f"--optuna: there is no folder {path.parent}.")
         url = f"sqlite:///{path}"
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        raise UsageError("--optuna: that is no URL of a storage.", remedy="Such as sqlite:///study.db.") from None
     for run in runs:
         with closing(Record.open(app.home.record(run))) as record:
             facts = record.facts()
@@ -46,9 +51,9 @@ def export(app: App, runs: Sequence[str], wanted: str) -> int:
                 written = optuna_export.export_study(spec, run, told, url, reports)
             except SQLAlchemyError as error:
                 reason = str(getattr(error, "orig", None) or error)
-                raise MachineError(f"The study cannot be written to {wanted}: {reason}.") from error
+                raise MachineError(f"The study cannot be written to {shown}: {reason}.") from error
         say(f"Wrote {count(written, 'trial')} as the study {run}.")
-    say(f"Open it:  optuna-dashboard {url}")
+    say(f"Open it:  optuna-dashboard {shown}")
     return 0
 
 

@@ -67,10 +67,9 @@ def _verdict(found: Sameness, parent: str, trial: int) -> str:
     """``the same: all 3 metrics equal those of trial 4 of RUN, at 30 steps too``."""
     steps = f", at {count(found.steps, 'reported step')} too" if found.steps else ""
     if found.equal:
-        metrics = (
-            f"all {len(found.compared)} metrics equal" if len(found.compared) > 1 else f"{found.compared[0]} equals"
-        )
-        return f"{green(bold('the same'))}: {metrics} those of trial {trial} of {parent}{steps}"
+        several = len(found.compared) > 1
+        metrics = f"all {len(found.compared)} metrics equal those" if several else f"{found.compared[0]} equals that"
+        return f"{green(bold('the same'))}: {metrics} of trial {trial} of {parent}{steps}"
     if not found.compared and not found.missing:
         return f"{yellow(bold('nothing to compare'))}: neither has reported a metric"
     parts = [f"{name} was {_exact(was)} and is {_exact(now)}" for name, (was, now) in found.different.items()]

@@ -17,7 +17,7 @@ from orchestrator.engine import machine as m
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.record import Outcome, Record, finite
 from orchestrator.engine.retry import retrying
-from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled
+from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled, UsageError
 from orchestrator.providers.base import (
     Cause,
     Compute,
@@ -142,7 +142,7 @@ class Driver:
         self._unread: list[TaskChanged] = []
         self._results: dict[tuple[int, int], Mapping[str, Any]] = {}
         self._finished: list[Finished] = []
-        self._verdicts: dict[int, float] = {}  # trial that early stopping gave up -> its value then
+        self._verdicts: dict[int, float | None] = {}  # trial that early stopping gave up -> its value then
         self._cursor: str | None = None
         self._heard = clock.now()
         self._next_look = 0.0
@@ -150,6 +150,7 @@ class Driver:
         self._delete_asked: float | None = None
         self._stop: m.StopRun | None = None
         self.stopped = False  # somebody has asked the run to end
+        self._fault = ""  # why the search could not say what to try
         self._hurry = False
         self._done: m.Finish | None = None
         self.progress = Progress(request.name, clock.now(), total=rules.total)
@@ -405,13 +406,22 @@ class Driver:
         if isinstance(event, m.Begin):
             self._record.set_facts({"started": self._machine.state.started, "status": self._machine.state.status})
         if exhausted is not None:
-            self._record.set_facts({"total": exhausted})
-            self._feed(m.Exhausted(exhausted, event.now))
+            if not self._fault:
+                self._record.set_facts({"total": exhausted})
+            self._feed(m.Exhausted(exhausted, event.now, self._fault))
 
     def _save_attempt(self, action: m.SaveAttempt) -> bool:
         """False where this trial does not exist: the search has no more."""
         if action.state == "submitting" and action.attempt == 1 and self._record.params(action.trial) is None:
-            params = self._search.ask(action.trial)
+            if self._fault:
+                return False
+            try:
+                params = self._search.ask(action.trial)
+            except UsageError as error:
+                # Only asking shows that a formula has no value there, or that a user's sampler fails.  The run ends in
+                # order: what it has found is kept, and its machines are given back.
+                self._fault = str(error).rstrip(".")
+                return False
             if params is None:
                 return False
             self._record.add_trial(action.trial, params)
@@ -461,7 +471,10 @@ class Driver:
         """Whoever learns from results learns this one."""
         # How far a trial came between the decision and its end is chance, and nothing may be learnt from that.
         at_verdict = self._verdicts.pop(told.trial, told.value) if told.state == m.TrialState.PRUNED else told.value
-        self._search.tell(replace(told, value=at_verdict))
+        try:
+            self._search.tell(replace(told, value=at_verdict))
+        except UsageError as error:
+            self._stop = self._stop or m.StopRun(m.RunStatus.FAILED, str(error).rstrip("."), self._clock.now())
         self._note_best(told)
         enough = self._goal_met(told) if self._goal_met is not None else None
         if enough is not None:
@@ -482,12 +495,12 @@ class Driver:
 
     def _judged(self, trial: int, step: float | None, value: float, at: float) -> list[m.PruneTrial]:
         """What early stopping says to a reported value."""
-        if self._stopper is None or step is None or not math.isfinite(value):
+        if self._stopper is None or step is None:
             return []
         reason = self._stopper.observe(trial, step, value)
         if reason is None:
             return []
-        self._verdicts[trial] = value
+        self._verdicts[trial] = finite(value)
         return [m.PruneTrial(trial, reason, at)]
 
     def _note_best(self, told: Told) -> None:

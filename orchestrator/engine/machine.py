@@ -41,7 +41,7 @@ TERMINAL = frozenset({TrialState.SUCCEEDED, TrialState.FAILED, TrialState.PRUNED
 class RunStatus(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"  # every trial ended, failures within the limits
-    FAILED = "failed"  # more failures than the limits allow
+    FAILED = "failed"  # more failures than the limits allow, or a search that could not go on
     CANCELLED = "cancelled"  # by `orchestrate cancel` or SIGTERM
     INTERRUPTED = "interrupted"  # by Ctrl-C
     OVER_BUDGET = "over-budget"  # limits.max_cost
@@ -152,10 +152,11 @@ class PruneTrial:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """The search has no trial of this number or above."""
+    """The search has no trial of this number or above; ``fault`` is why, where it should have had one."""
 
     total: int
     now: float
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +323,8 @@ class Machine:
                 self._prune(event, actions)
             case Exhausted():
                 self._exhausted(event)
+                if event.fault:
+                    self._stop(RunStatus.FAILED, event.fault, event.now, actions)
             case StopRun():
                 self._stop(event.status, event.reason, event.now, actions)
             case Tick():

@@ -7,7 +7,8 @@ wrote and the sampler still moves along the value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -120,3 +121,38 @@ def _evenly_spaced(kind: Kind, value: Any) -> range:
         return range(kind.size)
     near = round((value - first) / (last - first) * (kind.size - 1))
     return range(max(near - 1, 0), min(near + 2, kind.size))
+
+
+@_candidates.register
+def _arranged(kind: Permutations, value: Any) -> range:
+    """Computed: there are too many to look at each.  Of equal values the first counts."""
+    left, number = list(kind.permutations), 0
+    for item in value if isinstance(value, list) else ():
+        place = _first(left, item, 0)
+        if place is None:
+            return range(0)
+        del left[place]
+        following = kind.taken - (len(kind.permutations) - len(left))
+        if following < 0:
+            return range(0)
+        number += place * math.perm(len(left), following)
+    return range(number, min(number + 1, kind.size))
+
+
+@_candidates.register
+def _taken(kind: Combinations, value: Any) -> range:
+    """Computed, as those of permutations."""
+    pool = len(kind.combinations) + (kind.length - 1 if kind.replacement else 0)
+    number, place, found = 0, 0, 0
+    for taken, item in enumerate(value if isinstance(value, list) else ()):
+        first = _first(kind.combinations, item, found)
+        if first is None or taken >= kind.length:
+            return range(0)
+        following = first + taken if kind.replacement else first
+        number += sum(math.comb(pool - skipped - 1, kind.length - taken - 1) for skipped in range(place, following))
+        place, found = following + 1, first if kind.replacement else first + 1
+    return range(number, min(number + 1, kind.size))
+
+
+def _first(values: Sequence[Any], wanted: Any, start: int) -> int | None:
+    return next((place for place in range(start, len(values)) if same(values[place], wanted)), None)

@@ -45,13 +45,11 @@ def export_study(
             study = optuna.create_study(study_name=name, storage=storage, directions=list(goals.values()))
             study.set_metric_names(list(goals))
     except optuna.exceptions.DuplicatedStudyError:
-        raise UsageError(f"{storage} holds a study '{name}' already.", remedy="Give another name or file.") from None
+        raise UsageError(f"The storage holds a study '{name}' already.", remedy="Give another file or URL.") from None
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"Optuna cannot open this storage: {str(error).rstrip('.')}.") from error
     space = Space(spec.parameters)
-    known = {
-        key: _distribution(kind, [told.params[key] for told in trials if told.params.get(key) is not None])
-        for key, kind in space.axes.items()
-        if kind.size != 1
-    }
+    known = _distributions(spec, space, trials)
     study.add_trials([_trial(told, space, known, list(goals), reports) for told in trials])
     return len(trials)
 
@@ -67,7 +65,9 @@ def _trial(
     elif told.state == "pruned":
         state = TrialState.PRUNED
     own = {
-        key: told.params[key] for key in known if told.params.get(key) is not None and space.active(key, told.params)
+        key: told.params[key]
+        for key in known
+        if told.params.get(key) is not None and (key not in space.axes or space.active(key, told.params))
     }
     others = {key: value for key, value in told.params.items() if key not in own}
     single = len(goals) == 1
@@ -82,19 +82,39 @@ def _trial(
     )
 
 
+def _distributions(spec: Spec, space: Space, trials: Iterable[Told]) -> dict[str, BaseDistribution]:
+    """Of everything that was searched: the free parameters, those of sub-grids, and what came with the points."""
+    found: dict[str, list[Any]] = {name: [] for name in space.axes}
+    for told in trials:
+        for name, value in told.params.items():
+            if value is not None:
+                found.setdefault(name, []).append(value)
+    replaced = {name for grid in spec.search.grids for name in grid}
+    known: dict[str, BaseDistribution] = {}
+    for name, values in found.items():
+        if name in replaced or name not in spec.parameters:
+            if len({repr(value) for value in values}) > 1:
+                known[name] = _distribution(None, values)
+        elif name in space.axes and space.axes[name].size != 1:
+            known[name] = _distribution(space.axes[name], values)
+    return known
+
+
 def _categorical(distribution: BaseDistribution) -> bool:
     return isinstance(distribution, CategoricalDistribution)
 
 
-def _distribution(kind: Kind, found: list[Any]) -> BaseDistribution:
-    """A distribution of the values themselves, as a person reads them."""
+def _distribution(kind: Kind | None, found: list[Any]) -> BaseDistribution:
+    """A distribution of the values themselves, as a person reads them; without a kind, of those that were found."""
     if isinstance(kind, Integer):
         return IntDistribution(kind.low, kind.low + kind.step * (kind.size - 1), step=kind.step)
     if isinstance(kind, LogInteger):
         return IntDistribution(kind.low, kind.high, log=True)
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
-    if kind.size is not None and (not numbers or not found or kind.key == "choice"):
-        values = [kind.value_at(index) for index in range(kind.size)] if kind.size <= 10_000 else found
+    numbers = bool(found) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
+    if not numbers if kind is None else kind.size is not None and (not numbers or kind.key == "choice"):
+        values = found
+        if kind is not None and kind.size is not None and kind.size <= 10_000:
+            values = [kind.value_at(index) for index in range(kind.size)]
         return CategoricalDistribution(list(dict.fromkeys(_shown(value) for value in values)))
     low, high = min(found, default=0.0), max(found, default=1.0)
     bounds = getattr(kind, "low", -math.inf), getattr(kind, "high", math.inf)

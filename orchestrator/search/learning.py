@@ -51,6 +51,7 @@ class Learning:
         self._space = Space(spec.parameters, search.constraints)
         self._goals = dict(search.goals) or {search.metric or "": search.goal}
         self._seed, self._algorithm, self._trials = search.seed, spec.algorithm, search.trials
+        self._options = search.options
         conditional = bool(self._space.conditional)
         self._samplers = Samplers(spec.algorithm, search.options, conditional=conditional)
         # Constraints that nothing satisfies are found here; and where a sampler finds no point, chance does.
@@ -81,7 +82,9 @@ class Learning:
             return None
         point, repetition = divmod(trial, self._space.repetitions)
         if point not in self._ids:
-            self._begin(point, self._suggest(point))
+            # Only what shows in the parameters, and as they show it: after a resume no more is known.
+            suggested = self._space.point(self._suggest(point))
+            self._begin(point, locate(self._space, suggested))
         coordinates = self._open[point]
         if repetition == self._space.repetitions - 1:
             del self._open[point]
@@ -113,15 +116,35 @@ class Learning:
 
     def _suggest(self, point: int) -> dict[str, Any]:
         """The coordinates of a new point; Optuna's trial of this point is made."""
-        number = self._storage.create_new_trial(self._study_id)
-        self._ids[point] = number
+        number = self._ids[point] = self._storage.create_new_trial(self._study_id)
+        refused: list[int] = []
         for attempt in range(ATTEMPTS):
             sampler = self._samplers.make(derived_seed(self._seed, point, self._algorithm, attempt))
-            with quiet():
-                coordinates, values = self._space.choose(self._asked(sampler, number))
+            coordinates, values = self._chosen(sampler, number)
             if self._space.allows(values):
-                return coordinates
-        return self._chance.coordinates(point)
+                break
+            if not self._samplers.takes_notes:
+                # As if in flight, so that the next one goes elsewhere: without it a model asks for points beyond the
+                # constraints again and again, just because nothing is known there.
+                refused.append(self._storage.create_new_trial(self._study_id))
+                self._set(refused[-1], coordinates)
+        else:
+            coordinates = self._chance.coordinates(point)
+        for other in refused:  # a failed one is as good as none, and a resume makes none
+            self._storage.set_trial_state_values(other, TrialState.FAIL)
+        return coordinates
+
+    def _chosen(self, sampler: BaseSampler, number: int) -> tuple[dict[str, Any], Params]:
+        try:
+            with quiet():
+                return self._space.choose(self._asked(sampler, number))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if not self._options:
+                raise
+            # Some of a sampler's arguments show only at work that they are none.
+            raise UsageError(
+                f"search.options: {self._algorithm} fails with them: {type(error).__name__}: {error}."
+            ) from error
 
     def _asked(self, sampler: BaseSampler, number: int) -> Callable[[str, Kind], Any]:
         """What gives the sampler's coordinate of each axis."""

@@ -11,6 +11,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -120,10 +122,8 @@ class OwnSampler:
 
 def _function(name: str, setting: Setting) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
-    folder = str(setting.base)
-    sys.path.insert(0, folder)
     try:
-        module = importlib.import_module(module_name)
+        module = _imported(module_name, str(setting.base))
     except ModuleNotFoundError as error:
         if error.name != module_name.partition(".")[0] and error.name != module_name:
             raise UsageError(f"search.algorithm: {module_name} cannot be imported: {error}.") from error
@@ -134,13 +134,29 @@ def _function(name: str, setting: Setting) -> Callable[..., Any]:
         raise UsageError(
             f"search.algorithm: {module_name} cannot be imported: {type(error).__name__}: {error}."
         ) from error
-    finally:
-        sys.path.remove(folder)
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UsageError(f"search.algorithm: module {module_name} has no function '{attribute}'.")
     found: Callable[..., Any] = function
     return found
+
+
+def _imported(name: str, folder: str) -> ModuleType:
+    """The module, from this folder if it is there, whatever else was imported under its name before."""
+    top = name.partition(".")[0]
+    beside = PathFinder.find_spec(top, [folder])
+    known = sys.modules.get(top)
+    others: dict[str, ModuleType] = {}
+    if beside is not None and known is not None and getattr(known, "__file__", None) != beside.origin:
+        others = {key: one for key, one in sys.modules.items() if key == top or key.startswith(f"{top}.")}
+        for key in others:
+            del sys.modules[key]
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
+        sys.modules.update(others)
 
 
 def _arguments(name: str, function: Callable[..., Any], spec: Spec) -> dict[str, Any]:

@@ -83,8 +83,8 @@ class Population:
             return None
         parent, places = self._next(trial)
         point = self._space.point(places)
-        # Only what shows in the point: after a resume no more is known.
-        self._begin(trial, parent, {name: place for name, place in places.items() if self._space.active(name, point)})
+        # Only what shows in the point, and as it shows it: after a resume no more is known.
+        self._begin(trial, parent, locate(self._space, point))
         return point
 
     def replay(self, trial: int, params: Params) -> None:
@@ -167,8 +167,8 @@ def _options(given: Mapping[str, Any], trials: int, space: Space) -> Options:
     known = Options.__slots__
     for name in given:
         if name not in known:
-            hint = did_you_mean(name, known) or f"It knows {one_of(known)}"
-            raise UsageError(f"search.options: pbt knows no '{name}'.", remedy=f"{hint.rstrip('?')}.")
+            hint = did_you_mean(name, known).capitalize() or f"It knows {one_of(known)}."
+            raise UsageError(f"search.options: pbt knows no '{name}'.", remedy=hint)
     free = [name for name, kind in space.axes.items() if kind.size != 1]
     tuples: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     options = Options(**tuples)

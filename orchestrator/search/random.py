@@ -29,8 +29,7 @@ class Draws:
         self._seed = seed
         self._drawn = {name: kind for name, kind in space.axes.items() if kind.size != 1}
         self.repetitions = space.repetitions
-        if space.constraints:
-            self.at(0, 0)
+        self.at(0, 0)  # constraints that nothing satisfies, formulas without a value
 
     def at(self, number: int, repetition: int) -> dict[str, Any]:
         return self._space.point(self.coordinates(number), repetition)

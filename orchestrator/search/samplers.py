@@ -59,8 +59,8 @@ class Samplers:
         known = [name for name in inspect.signature(self._class).parameters if name not in _OURS]
         for name in options:
             if name not in known:
-                hint = did_you_mean(name, known) or f"It knows {one_of(known)}"
-                raise UsageError(f"search.options: {algorithm} knows no '{name}'.", remedy=f"{hint.rstrip('?')}.")
+                hint = did_you_mean(name, known).capitalize() or f"It knows {one_of(known)}."
+                raise UsageError(f"search.options: {algorithm} knows no '{name}'.", remedy=hint)
         self._options: dict[str, Any] = {}
         if algorithm == "tpe":
             # Trials in flight count as bad ones, so that the next one goes elsewhere.

@@ -11,11 +11,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
 from orchestrator.errors import UsageError
 from orchestrator.spec.arrangements import Derived, Repeat
 from orchestrator.spec.finite import Choice
 from orchestrator.spec.formula import Formula, FormulaError
-from orchestrator.spec.kind import Kind
+from orchestrator.spec.kind import Kind, parameter_value
 
 Coordinates = Mapping[str, Any]
 Point = dict[str, Any]
@@ -134,9 +136,13 @@ class Space:
 
             def derived(coordinates: Coordinates, point: Point) -> Any:
                 try:
-                    return formula(point)
+                    return parameter_value(formula(point))
                 except FormulaError as error:
                     raise UsageError(f"parameters.{name}: {error}.") from None
+                except PydanticCustomError as error:
+                    raise UsageError(
+                        f"parameters.{name}: the value of '{formula.shown}'{formula.at(point)} {error}."
+                    ) from None
 
             return derived
         if not kind.finite:

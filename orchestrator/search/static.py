@@ -10,6 +10,8 @@ from orchestrator.search.base import Params, Told
 
 # A source whose points can be refused is counted beforehand up to this many points; it takes a fraction of a second.
 COUNTED = 20_000
+# So many points are computed beforehand, a few milliseconds: most formulas without a value have none at one of them.
+TRIED = 1_000
 # After this many refused points in a row there is no hope of another: seconds of work, not hours.
 HOPELESS = 5_000_000
 HOPELESS_ENDLESS = 20_000  # of a source that never ends
@@ -58,6 +60,9 @@ class StaticSearch:
             points = self._count() if points is not None and points <= COUNTED else None
         self._trials = trials
         self._size = trials if points is None else min(points * source.repetitions, trials or sys.maxsize)
+        if points is not None and not source.selective:
+            for number in range(min(points, TRIED, -(-(trials or sys.maxsize) // source.repetitions))):
+                source.at(number, 0)
 
     @property
     def size(self) -> int | None:

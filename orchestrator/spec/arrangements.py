@@ -75,24 +75,25 @@ class Permutations(Kind):
     )
 
     @property
-    def _length(self) -> int:
+    def taken(self) -> int:
+        """How many of the values each arrangement has."""
         return len(self.permutations) if self.length is None else self.length
 
     @property
     def size(self) -> int:
-        return math.perm(len(self.permutations), self._length)
+        return math.perm(len(self.permutations), self.taken)
 
     def _value(self, index: int) -> list[Any]:
         left = list(self.permutations)
         taken = []
-        for number in range(self._length, 0, -1):
+        for number in range(self.taken, 0, -1):
             place, index = divmod(index, math.perm(len(left) - 1, number - 1))
             taken.append(left.pop(place))
         return taken
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        _check_length(self._length, len(self.permutations), False, self.size)
+        _check_length(self.taken, len(self.permutations), False, self.size)
         return self
 
 

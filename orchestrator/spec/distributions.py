@@ -15,6 +15,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from orchestrator.spec.kind import EXACT, LARGEST, Distribution, arguments_schema, decimal, numbers
 from orchestrator.spec.problems import wrong
 
+# In deviations from the mean: beyond anything that is ever drawn. There a value must still be a double.
+FARTHEST = 10
+
 
 def _check_bounds(low: float, high: float) -> None:
     if low == high:
@@ -46,13 +49,14 @@ def _check_deviation(deviation: float) -> None:
 def _mean_and_deviation(value: Any) -> tuple[float, float]:
     mean, deviation = numbers(value, ("mean", "deviation"))
     _check_deviation(deviation)
+    if not math.isfinite(abs(mean) + FARTHEST * deviation):
+        raise wrong("is too wide: its values would pass the largest number")
     return mean, deviation
 
 
 def _mean_and_deviation_of_logarithm(value: Any) -> tuple[float, float]:
     mean, deviation = _mean_and_deviation(value)
-    # Ten deviations are beyond anything that is ever drawn; there the value must still be a double.
-    if mean + 10 * deviation > 700:
+    if mean + FARTHEST * deviation > 700:
         raise wrong("is too wide: its values would pass the largest number", "mean and deviation are of the logarithm")
     return mean, deviation
 
@@ -63,6 +67,8 @@ def _truncated(value: Any) -> tuple[float, float, float, float]:
     _check_bounds(low, high)
     if low > mean + 30 * deviation or high < mean - 30 * deviation:
         raise wrong("has bounds more than 30 standard deviations from its mean")
+    if high - low < 1e-6 * deviation:
+        raise wrong("has bounds less than a millionth of a standard deviation apart", "write a uniform")
     return mean, deviation, low, high
 
 
@@ -71,6 +77,9 @@ def _low_mode_high(value: Any) -> tuple[float, float, float]:
     _check_bounds(low, high)
     if not low <= mode <= high:
         raise wrong(f"needs its mode between its bounds, not {mode:g}", "the order is [low, mode, high]")
+    # Its formulas hold products of distances.
+    if not 1e-150 <= high - low <= 1e150:
+        raise wrong(f"has bounds {high - low:g} apart, which is beyond what can be computed")
     return low, mode, high
 
 
@@ -83,8 +92,9 @@ def _alpha_and_beta(value: Any) -> tuple[float, float]:
 
 def _shape_and_scale(value: Any) -> tuple[float, float]:
     shape, scale = [*numbers(value, ("shape", "scale"), least=1), 1.0][:2]
-    if not 0.05 <= shape <= 1e6:
-        raise wrong(f"needs a shape from 0.05 to 1,000,000, not {shape:g}")
+    # Below it the largest values of a Pareto distribution would be no doubles.
+    if not 0.1 <= shape <= 1e6:
+        raise wrong(f"needs a shape from 0.1 to 1,000,000, not {shape:g}")
     _check_scale(scale)
     return shape, scale
 

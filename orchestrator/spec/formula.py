@@ -23,12 +23,21 @@ Term = Callable[[Values], Any]
 MAX_LENGTH = 2000  # characters of a formula: beyond it Python's own parser can run out of stack
 MAX_DEPTH = 50
 MAX_BITS = 4096  # of an integer result
+MAX_DIGITS = 400  # that can be rounded away or kept: no number here has more
+
+
+def _round(value: Any, digits: Any = None) -> Any:
+    # Python computes 10 ** digits for a whole number, however many those are.
+    if isinstance(digits, int) and abs(digits) > MAX_DIGITS:
+        raise ValueError(f"it rounds to {shortened(str(digits))} digits, which is beyond {MAX_DIGITS}")
+    return round(value, digits)
+
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "min": min,
     "max": max,
-    "round": round,
+    "round": _round,
     "int": int,
     "float": float,
     "str": str,
@@ -51,7 +60,10 @@ class FormulaError(ValueError):
 def _power(base: Any, exponent: Any) -> Any:
     if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
         _check_bits(base.bit_length() * exponent)
-    result = base**exponent
+    try:
+        result = base**exponent
+    except OverflowError:
+        raise OverflowError("the power is beyond the largest number") from None
     if isinstance(result, complex):
         raise ValueError("a negative number has no such power")
     return result
@@ -158,8 +170,12 @@ class Formula:
             return self._term(values)
         except (ArithmeticError, TypeError, ValueError, LookupError) as error:
             reason = f"no value {error}" if isinstance(error, KeyError) else str(error)
-            point = ", ".join(f"{name} = {values[name]!r}" for name in sorted(self.names) if name in values)
-            raise FormulaError(f"'{self.shown}' has no value{' at ' if point else ''}{point}: {reason}") from None
+            raise FormulaError(f"'{self.shown}' has no value{self.at(values)}: {reason}") from None
+
+    def at(self, values: Values) -> str:
+        """`` at x = 1, y = 2``: what the formula reads of this point; empty where it reads nothing."""
+        point = ", ".join(f"{name} = {values[name]!r}" for name in sorted(self.names) if name in values)
+        return f" at {point}" if point else ""
 
     def _build(self, node: ast.expr, names: set[str], depth: int) -> Term:
         if depth > MAX_DEPTH:

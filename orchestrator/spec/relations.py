@@ -44,9 +44,14 @@ def parameter_findings(
 ) -> Iterator[Finding]:
     """What is wrong between parameters.  ``others`` are further names that have values; with ``open_names`` any has."""
     known = {*parameters, *others}
+    numbered = _numbered(parameters)
     for name, kind in parameters.items():
         path = (*base, name)
         yield from _conditions(parameters, kind, path, known, open_names)
+        for other in kind.when or ():
+            if other in numbered and kind.axis and kind.size != 1 and not isinstance(kind, Repeat):
+                message = f"'{other}' differs between the trials of a point, which share what is searched"
+                yield Finding((*path, "when", other), message, "a fixed or derived value may depend on it", on_key=True)
         if isinstance(kind, Choice) and kind.tied is not None:
             yield from _tie(parameters, kind, kind.tied, path)
         if isinstance(kind, Derived):
@@ -62,6 +67,18 @@ def parameter_findings(
     except CycleError as error:
         around = list(reversed(error.args[1]))
         yield Finding((*base, around[0]), f"depends on itself: {' -> '.join(around)}", on_key=True)
+
+
+def _numbered(parameters: Mapping[str, Kind]) -> set[str]:
+    """The repetitions, and what is computed from them: they differ between the trials of one point."""
+    found = {name for name, kind in parameters.items() if isinstance(kind, Repeat)}
+    while more := {
+        name
+        for name, kind in parameters.items()
+        if name not in found and isinstance(kind, Derived) and not found.isdisjoint(kind.reads)
+    }:
+        found |= more
+    return found
 
 
 def _conditions(
@@ -109,13 +126,13 @@ def _tie(parameters: Mapping[str, Kind], kind: Choice, other: str, path: Path) -
 
 def _constraints(spec: Spec, others: frozenset[str], open_names: bool) -> Iterator[Finding]:
     known = {*spec.parameters, *others}
-    repeats = {name for name, kind in spec.parameters.items() if isinstance(kind, Repeat)}
+    numbered = _numbered(spec.parameters)
     for place, text in enumerate(spec.search.constraints):
         for read in sorted(Formula(text).names - known):
             if not open_names:
                 message = f"'{shortened(text)}' reads an unknown parameter '{shortened(read)}'"
                 yield Finding(("search", "constraints", place), message, did_you_mean(read, known))
-        for read in sorted(Formula(text).names & repeats):
+        for read in sorted(Formula(text).names & numbered):
             message = f"'{shortened(text)}' reads the repetition '{read}'"
             yield Finding(("search", "constraints", place), message, "constraints are about points")
 

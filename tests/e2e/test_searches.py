@@ -16,9 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from orchestrator.cli.main import main
 from orchestrator.engine.record import Record, TrialRow
+from orchestrator.search import make_stopper
+from orchestrator.spec import Spec
+from orchestrator.spec.parameters import KINDS
+from orchestrator.spec.search_options import ALGORITHMS
+from orchestrator.spec.stopping import RULES
 from orchestrator.storage.layout import Home
 from tests.e2e.conftest import Shell
 
@@ -185,6 +191,239 @@ def test_a_ready_search_tries_what_it_says(shared_shell: Shell, name: str) -> No
     assert summary["status"] == "succeeded"
     assert summary["trials"]["failed"] == 0
     EXPECTED[name]([row for row in shared_shell.json("results", summary["run"]) if row["state"] != "cancelled"])
+
+
+# What the ready searches leave out, each as small as it can be: parameters, search, further keys, and what is tried.
+ECHO = {"command": 'cat "$ORCHESTRATE_PARAMS"'}
+BOX: dict[str, Any] = {"x": {"uniform": [0, 1]}, "n": {"integer": [1, 4]}}
+Points = list[tuple[Any, ...]]
+
+
+def exactly(*expected: tuple[Any, ...]) -> Callable[[Points], None]:
+    def check(found: Points) -> None:
+        assert found == list(expected)
+
+    return check
+
+
+def fills(parts: int) -> Callable[[Points], None]:
+    """One value in each part of the first axis."""
+
+    def check(found: Points) -> None:
+        assert sorted(int(point[0] * parts) for point in found) == list(range(parts))
+
+    return check
+
+
+def spreads(found: Points) -> None:
+    # The values of Halton's first axis are those of base 2, however they are scrambled.
+    assert sorted(int(point[0] * 4) for point in found) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def within(found: Points) -> None:
+    assert len({one for point in found for one in point[:2]}) > len(found)
+    for uniform, stepped, log, whole, odd, order in found:
+        assert 2 <= uniform < 3
+        assert stepped in (0.1, 0.35, 0.6)
+        assert log in (0.5, 1.0, 1.5, 2.0)
+        assert whole in (10, 14, 18)
+        assert odd in (1.0, 0.5, 0.0)
+        assert len(order) == 2
+
+
+TABLE = """{"lr": 0.1, "layers": [64, 64]}
+{"lr": 0.2, "layers": []}
+"""
+SPACES: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Points], None]]] = {
+    "whole range": ({"x": {"range": [3, -2, -2]}}, {}, exactly((3,), (1,), (-1,))),
+    "range of floats": ({"x": {"range": [0.1, 0.4, 0.1]}}, {}, exactly((0.1,), (0.2,), (0.3,))),
+    "linspace": ({"x": {"linspace": [0, 1, 3]}}, {}, exactly((0.0,), (0.5,), (1.0,))),
+    "integers with a step": ({"x": {"integer": [1, 8], "step": 3}}, {}, exactly((1,), (4,), (7,))),
+    "one integer": ({"x": {"integer": [5, 5]}, "y": {"loginteger": [7, 7]}}, {}, exactly((5, 7))),
+    "combinations with replacement": (
+        {"x": {"combinations": ["a", "b"], "length": 2, "replacement": True}},
+        {},
+        exactly((["a", "a"],), (["a", "b"],), (["b", "b"],)),
+    ),
+    "every form with a step, at random": (
+        {
+            "uniform": {"uniform": [2, 3]},
+            "stepped": {"uniform": [0.1, 0.7], "step": 0.25},
+            "log": {"loguniform": [0.3, 2.2], "step": 0.5},
+            "whole": {"integer": [10, 20], "step": 4},
+            "odd": {"linspace": [1, 0, 3]},
+            "order": {"permutations": ["a", "b", "c"], "length": 2},
+        },
+        {"algorithm": "random", "trials": 12},
+        within,
+    ),
+    "conditions, ties, formulas and constraints at once": (
+        {
+            "opt": ["sgd", "adam"],
+            "rate": {"choice": [0.1, 0.001], "tied": "opt"},
+            "momentum": {"choice": [0.0, 0.9], "when": {"opt": "sgd"}},
+            "batch": [8, 64],
+            "scaled": {"derived": "rate * batch"},
+        },
+        {"constraints": ["scaled < 1 or momentum == 0"]},
+        exactly(
+            ("sgd", 0.1, 0.0, 8, 0.8),
+            ("sgd", 0.1, 0.0, 64, 6.4),
+            ("sgd", 0.1, 0.9, 8, 0.8),
+            ("adam", 0.001, None, 8, 0.008),
+            ("adam", 0.001, None, 64, 0.064),
+        ),
+    ),
+    "product of sub-grids": (
+        {"opt": "sgd", "rate": 0.1, "fold": [0, 1]},
+        {"grids": [{"rate": [0.1, 0.2]}, {"opt": "adam"}]},
+        exactly(*(("sgd", rate, fold) for rate in (0.1, 0.2) for fold in (0, 1)), ("adam", 0.1, 0), ("adam", 0.1, 1)),
+    ),
+    "points of the spec": (
+        {"x": {"derived": "2 * a"}},
+        {"algorithm": "list", "points": [{"a": 1}, {"a": 3}]},
+        exactly((1, 2), (3, 6)),
+    ),
+    "JSON Lines": (
+        {},
+        {"algorithm": "list", "file": "table.jsonl"},
+        exactly((0.1, [64, 64]), (0.2, [])),
+    ),
+    "halton": (BOX, {"algorithm": "halton", "trials": 8}, spreads),
+    "latin hypercube": (BOX, {"algorithm": "latin_hypercube", "trials": 7}, fills(7)),
+    "repeated points of a sequence": (
+        {"x": {"uniform": [0, 1]}, "seed": {"repeat": 2}},
+        {"algorithm": "sobol", "trials": 8},
+        lambda found: fills(4)(found[::2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_has_the_points_that_it_says(shared_shell: Shell, name: str) -> None:
+    parameters, search, check = SPACES[name]
+    (shared_shell.folder / "table.jsonl").write_text(TABLE)
+    (summary,) = shared_shell.json("run", shared_shell.spec(workload=ECHO, parameters=parameters, search=search))
+    assert summary["status"] == "succeeded"
+    rows = sorted(shared_shell.json("results", summary["run"]), key=lambda row: row.get("trial", 0))
+    if "seed" in parameters:
+        rows = sorted(shared_shell.json("results", summary["run"], "--each"), key=lambda row: row["trial"])
+    check([tuple(row["params"].values()) for row in rows])
+    # What the record says is what the programs saw.
+    for row in rows:
+        done = shared_shell("logs", summary["run"], str(row["trial"]))
+        assert json.loads(done.stdout) == row["params"]
+
+
+def test_every_kind_of_parameter_and_algorithm_is_run_here() -> None:
+    specs = [yaml.safe_load(path.read_text()) for path in TEMPLATES.glob("*.yaml")]
+    kinds, algorithms = set(), set()
+    for parameters, search in [
+        *((spec.get("parameters", {}), spec.get("search", {})) for spec in specs),
+        *((parameters, search) for parameters, search, _ in SPACES.values()),
+    ]:
+        written = Spec.model_validate(
+            {
+                "name": "s",
+                "workload": {"command": "true", "checkpoint": "c"},
+                "parameters": parameters,
+                "search": search,
+            }
+        )
+        kinds |= {kind.key for kind in written.parameters.values()}
+        algorithms.add(written.algorithm)
+    assert kinds == set(KINDS)
+    assert {name for name in algorithms if ":" not in name} == set(ALGORITHMS)
+
+
+# A curve that becomes good, and others that are worse, each in a way of its own.
+CURVES = [
+    [5, 4, 3, 2, 1, 0.5, 0.4, 0.3, 0.2],
+    [6, 5, 4, 3, 2, 1.5, 1.4, 1.3, 1.2],
+    [9, 9, 9, 9, 9, 9, 9, 9, 9],
+    [5, 4, 4, 4, 4, 4, 4, 4, 4],
+    [7, 50, 60, 70, 80, 90, 90, 90, 90],
+    [8, 7, 6, 5, 4, 3, 2, 1.9, 1.8],
+]
+# Waits for its end at the step at which it will be given up: how fast the order comes is chance.
+REPORT = """
+import json, os, signal, sys
+with open(os.environ["ORCHESTRATE_METRICS"], "a", buffering=1) as file:
+    for step, loss in enumerate(json.loads(sys.argv[1]), start=1):
+        file.write(json.dumps({"step": step, "loss": loss}) + "\\n")
+        if step == int(sys.argv[2]):
+            signal.pause()
+"""
+RULES_AT_WORK: dict[str, dict[str, Any]] = {
+    "median": {"trials": 2, "after": 1},
+    "asha": {"first": 1, "reduction": 3, "last": 9},
+    "hyperband": {"first": 1, "last": 9},
+    "bandit": {"factor": 1.0, "after": 2},
+    "plateau": {"reports": 3},
+    "threshold": {"above": 40},
+}
+
+
+def test_every_rule_of_early_stopping_is_run_here() -> None:
+    assert set(RULES_AT_WORK) == set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES_AT_WORK)
+def test_a_rule_gives_up_trials_as_they_report_and_keeps_their_values(shared_shell: Shell, rule: str) -> None:
+    search = {"metric": "loss", "goal": "minimize", "early_stopping": {"rule": rule, **RULES_AT_WORK[rule]}}
+    stopper = make_stopper(Spec.model_validate({"name": "s", "workload": {"command": "true"}, "search": search}))
+    assert stopper is not None
+    ends = []
+    for trial, curve in enumerate(CURVES):
+        told = (step for step, loss in enumerate(curve, start=1) if stopper.observe(trial, step, loss) is not None)
+        ends.append(next(told, 0))
+    assert 0 < sum(end > 0 for end in ends) < len(CURVES), "the rule has nothing to do here"
+    spec = shared_shell.spec(
+        workload={"command": [sys.executable, "-S", "-c", REPORT, "{curve}", "{end}"]},
+        parameters={"curve": CURVES, "end": {"choice": ends, "tied": "curve"}},
+        search=search,
+        limits={"parallel": 1, "grace": 1},
+    )
+    (summary,) = shared_shell.json("run", spec)
+    rows = sorted(shared_shell.json("results", summary["run"]), key=lambda row: row["trial"])
+    assert [row["state"] for row in rows] == ["pruned" if end else "succeeded" for end in ends]
+    assert [row["metrics"]["loss"] for row in rows] == [
+        curve[(end or len(curve)) - 1] for curve, end in zip(CURVES, ends, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "status", "least"),
+    [
+        ({"search": {"trials": 4}}, "succeeded", 4),
+        ({"search": {"target": 5}}, "succeeded", 6),
+        ({"search": {"patience": 3, "goal": "minimize"}}, "succeeded", 4),
+        ({"limits": {"max_failures": 0}}, "failed", 8),
+        ({"pool": {"price": 3600}, "limits": {"max_cost": 1.5}}, "over-budget", 0),
+        ({"limits": {"run_timeout": 1.5}}, "timed-out", 0),
+    ],
+    ids=["trials", "target", "patience", "failures", "cost", "time"],
+)
+def test_a_run_ends_at_its_budget(shared_shell: Shell, budget: dict[str, Any], status: str, least: int) -> None:
+    """Trial n has the value n; trial 7 fails, and trial 9 never ends by itself."""
+    command = "echo m={n}; test {n} -ne 7 || exit 1; test {n} -lt 9 || sleep 300"
+    spec = shared_shell.spec(
+        **{
+            "workload": {"command": command, "metrics": {"m": r"m=(\S+)"}},
+            "parameters": {"n": {"range": [0, 60]}},
+            **budget,
+            "search": {"metric": "m", **budget.get("search", {})},
+            "limits": {"parallel": 1, "grace": 1, **budget.get("limits", {})},
+        }
+    )
+    done = shared_shell("run", spec, "--json", "--yes")
+    summary = json.loads(done.stdout)
+    assert (summary["status"], done.returncode) == (status, 0 if status == "succeeded" else 1), done.stderr
+    counts = summary["trials"]
+    # Some that were short may end while the order to stop is on its way.
+    assert least <= counts["succeeded"] + counts["failed"] <= 9
+    assert sum(counts[state] for state in ("succeeded", "failed", "pruned", "cancelled")) == counts["total"]
+    shared_shell.nothing_left()
 
 
 # Reports a curve that follows from its parameters alone.

@@ -17,6 +17,8 @@ from orchestrator.results.plots.data import NothingToShow, RunData, is_log, is_n
 MOST = 12
 # Categories of an axis that get a label.
 LABELS = 12
+# Letters of a name that stand below an axis without touching the next one's.
+LETTERS = 14
 # Where a line passes an axis that it has no value on.
 NONE = -0.12
 
@@ -24,10 +26,11 @@ NONE = -0.12
 class Scale:
     """From a parameter's values to heights between 0 and 1, and the labels at heights.
 
-    ``few`` are the values where there are only a few: they stand at equal distances, in this order.
+    ``few`` are the values where there are only a few: they stand at equal distances, in this order.  ``log`` says
+    whether the heights are those of logarithms; None: as the values suggest.
     """
 
-    def __init__(self, values: Sequence[Any], few: Sequence[Any] | None = None) -> None:
+    def __init__(self, values: Sequence[Any], few: Sequence[Any] | None = None, *, log: bool | None = None) -> None:
         present = [value for value in values if value is not None]
         self.ticks: list[tuple[float, str]]
         if few is None and not (present and all(map(is_number, present))):
@@ -36,7 +39,7 @@ class Scale:
         if few is not None:
             self.ticks = [(self(value), style.label(value)) for value in few[:LABELS]]
         else:
-            self._log = is_log(present)
+            self._log = is_log(present) if log is None else log
             self._low, self._high = self._raw(min(present)), self._raw(max(present))
             self.ticks = [(self(value), style.label(value)) for value in self._round(min(present), max(present))]
         if len(present) < len(values):
@@ -70,7 +73,7 @@ def draw(data: RunData) -> Figure:
     others = [name for name in data.goals if name != data.metric]
     columns: list[list[Any]] = [[trial.params.get(name) for trial, _ in valued] for name in names]
     columns += [[_finite(trial.metrics.get(name)) for trial, _ in valued] for name in others] + [values]
-    scales = [Scale(column, data.few(name)) for name, column in zip(names, columns, strict=False)]
+    scales = [Scale(column, data.few(name), log=data.log(name)) for name, column in zip(names, columns, strict=False)]
     scales += [Scale(column) for column in columns[len(names) :]]
     figure = style.figure(max(8.0, 1.5 * len(columns)), 4.8)
     axes = style.axes(figure)
@@ -94,7 +97,8 @@ def draw(data: RunData) -> Figure:
                 color="#777777" if height == NONE else "black",
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
             )  # fmt: skip
-    axes.set_xticks(list(places), [style.label(name) for name in (*names, *others, data.metric)])
+    shown = [style.label(name) for name in (*names, *others, data.metric)]
+    axes.set_xticks(list(places), shown, **style.slanted(shown, LETTERS * len(columns)))
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)

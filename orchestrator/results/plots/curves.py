@@ -20,8 +20,10 @@ def draw(data: RunData) -> Figure:
     colours = [style.BLUE, style.ORANGE, style.GREEN, style.RED, "#CC79A7"]
     figure = style.figure()
     axes = style.axes(figure)
+    # Thousands of lines are a cloud, in which many are darker than few.
+    faint = max(0.03, min(0.5, 50 / len(order)))
     for trial in reversed(order[NAMED:]):
-        axes.plot(*zip(*curves[trial], strict=True), color=style.GREY, linewidth=0.8, alpha=0.5)
+        axes.plot(*zip(*curves[trial], strict=True), color=style.GREY, linewidth=0.8, alpha=faint)
     for trial, colour in zip(order[:NAMED], colours, strict=False):
         axes.plot(*zip(*curves[trial], strict=True), color=colour, linewidth=1.8, label=f"trial {trial}")
     axes.set_xlabel("step")

@@ -13,7 +13,9 @@ from orchestrator.results.leaderboard import Trial, comparable
 from orchestrator.results.points import points
 from orchestrator.results.read import overview, to_trial
 from orchestrator.search.base import Told
-from orchestrator.spec.arrangements import Repeat
+from orchestrator.spec.arrangements import Derived, Repeat
+from orchestrator.spec.distributions import LogNormal, LogUniform
+from orchestrator.spec.finite import Choice, Fixed, LogInteger
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
 
@@ -81,6 +83,16 @@ class RunData:
         return sorted(
             distinct, key=lambda one: (order.index(repr(one)) if repr(one) in order else len(order), repr(one))
         )
+
+    def log(self, name: str) -> bool:
+        """Whether this parameter is better seen by its logarithm: as it was drawn, or as its values suggest."""
+        kind = self.spec.parameters.get(name)
+        present = [trial.params[name] for trial in self.trials if trial.params.get(name) is not None]
+        if not all(is_number(value) for value in present) or not present or min(present) <= 0:
+            return False
+        if isinstance(kind, LogUniform | LogInteger | LogNormal):
+            return True
+        return (kind is None or isinstance(kind, Choice | Fixed | Derived)) and is_log(present)
 
     def better(self, a: float, b: float) -> bool:
         return a > b if self.maximize else a < b

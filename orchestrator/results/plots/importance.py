@@ -51,7 +51,9 @@ def draw(data: RunData) -> Figure:
     names = list(shares)[::-1]
     figure = style.figure(8.0, 1.2 + 0.4 * len(names))
     axes = style.axes(figure)
-    axes.barh([style.label(name) for name in names], [shares[name] for name in names], color=style.BLUE)
+    places = range(len(names))
+    axes.barh(places, [shares[name] for name in names], color=style.BLUE)
+    axes.set_yticks(places, [style.label(name) for name in names])
     for place, name in enumerate(names):
         axes.annotate(
             f"{shares[name]:.2f}", (shares[name], place), xytext=(4, 0), textcoords="offset points", va="center"

@@ -27,6 +27,13 @@ class Picture:
     title: str
     explained: str
     draw: Callable[[RunData], Figure]
+    most: int | None = None
+    """So many parameters it shows at most."""
+
+    def words(self, data: RunData) -> str:
+        varied = len(data.varied())
+        left_out = self.most is not None and varied > self.most
+        return f"{self.explained} The first {self.most} of {varied} parameters." if left_out else self.explained
 
 
 PICTURES = (
@@ -38,11 +45,11 @@ PICTURES = (
     ),
     Picture(
         "slices", "Slices", "The metric against each parameter that was varied; dots of one choice stand side by side.",
-        slices.draw,
+        slices.draw, slices.MOST,
     ),
     Picture(
         "coordinates", "Parallel coordinates", "A line is a trial; the better, the brighter, and the best one red.",
-        coordinates.draw,
+        coordinates.draw, coordinates.MOST,
     ),
     Picture("pareto", "Pareto front", "Trials that no other trial beats in every goal.", pareto.draw),
 )  # fmt: skip
@@ -81,7 +88,7 @@ def write(data: RunData, folder: Path) -> Written:
         path = folder / f"{picture.name}.png"
         figure.savefig(path, dpi=DPI)
         images.append(path)
-        sections.append(f"{title}<p>{html.escape(picture.explained)}</p>{_svg(figure, picture)}")
+        sections.append(f"{title}<p>{html.escape(picture.words(data))}</p>{_svg(figure, picture)}")
     page = folder / "index.html"
     page.write_text(_page(data, sections, left_out), encoding="utf-8")
     return Written(page, tuple(images), left_out)

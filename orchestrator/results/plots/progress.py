@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from orchestrator.results.leaderboard import RANKED
 from orchestrator.results.plots import style
 from orchestrator.results.plots.data import NothingToShow, RunData
 
@@ -24,7 +25,7 @@ def draw(data: RunData) -> Figure:
     best: list[tuple[int, float]] = []
     for place, told in points:
         assert told.value is not None
-        if told.state == "succeeded" and (not best or data.better(told.value, best[-1][1])):
+        if told.state in RANKED and (not best or data.better(told.value, best[-1][1])):
             best.append((place, told.value))
     if best:
         best.append((len(data.told), best[-1][1]))

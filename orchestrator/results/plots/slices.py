@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from orchestrator.results.leaderboard import Trial
 from orchestrator.results.plots import style
-from orchestrator.results.plots.data import NothingToShow, RunData, is_log
+from orchestrator.results.plots.data import NothingToShow, RunData
 
 MOST = 12
 COLUMNS = 3
@@ -58,10 +58,10 @@ def _slice(axes: Axes, data: RunData, name: str, present: Sequence[tuple[Trial, 
             style.dots(axes, chosen, colour)
     if few is not None:
         labels = [style.label(value) for value in few]
-        axes.set_xticks(range(len(few)), labels, rotation=30 if sum(map(len, labels)) > STRAIGHT else 0)
+        axes.set_xticks(range(len(few)), labels, **style.slanted(labels, STRAIGHT))
         axes.set_xlim(-0.5, len(few) - 0.5)
         axes.grid(axis="x", visible=False)
-    elif is_log(values):
+    elif data.log(name):
         axes.set_xscale("log")
 
 

@@ -70,9 +70,18 @@ def value_scale(axes: Axes, values: Iterable[float]) -> None:
 
 
 def label(value: Any) -> str:
-    """A value as a tick's label: as a spec would write it."""
+    """A value or a name as a tick's label: as a spec would write it, without the middle where it is long."""
     if isinstance(value, str):
         text = value
     else:
         text = f"{value:.4g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    if len(text) <= LONGEST_LABEL:
+        return text
+    # Names and paths differ at their ends.
+    end = LONGEST_LABEL // 2
+    return f"{text[: LONGEST_LABEL - end - 1]}…{text[-end:]}"
+
+
+def slanted(labels: Iterable[str], room: int) -> dict[str, Any]:
+    """How to write these labels below an axis that has room for so many letters: at a slant where they are more."""
+    return {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, labels)) > room else {}

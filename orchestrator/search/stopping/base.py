@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 
@@ -9,7 +10,7 @@ class Stopper(Protocol):
     """Sees every report of the search's metric, in the order in which the record counted them."""
 
     def observe(self, trial: int, step: float, value: float) -> str | None:
-        """Why this trial should be given up now; None to let it go on.  ``value`` is finite.
+        """Why this trial should be given up now; None to let it go on.
 
         Said once a trial.  A step that a trial has passed already, in an attempt before, is not judged again.
         """
@@ -19,14 +20,17 @@ class Stopper(Protocol):
 
 
 class Judge(Protocol):
-    """One rule.  Its decisions may depend on all reports before this one."""
+    """One rule.  Its decisions may depend on all reports before this one, all of them finite."""
 
     def judge(self, trial: int, step: float, value: float) -> str | None:
         """Note the report, and say why the trial should be given up, or None."""
 
 
 class Reports:
-    """A stopper by one rule: passes on what is new, and keeps silent up to the step ``after``."""
+    """A stopper by one rule: passes on what is new, and keeps silent up to the step ``after``.
+
+    A value that is not finite needs no rule: no comparison with it means anything, and it rarely comes back.
+    """
 
     def __init__(self, judge: Judge, after: float) -> None:
         self._judge = judge
@@ -38,7 +42,10 @@ class Reports:
         if trial in self._given_up or step <= self._last.get(trial, float("-inf")):
             return None
         self._last[trial] = step
-        reason = self._judge.judge(trial, step, value)
+        if math.isfinite(value):
+            reason = self._judge.judge(trial, step, value)
+        else:
+            reason = f"at step {step:g} its value is {value}"
         if reason is None or step <= self._after:
             return None
         self._given_up.add(trial)

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.engine import machine as m
 from orchestrator.engine.driver import Driver, Finished, Progress
 from orchestrator.engine.record import Record
+from orchestrator.errors import UsageError
 from orchestrator.providers.base import (
     Capabilities,
     Cause,
@@ -224,3 +225,46 @@ def test_a_search_learns_the_value_at_which_a_trial_was_given_up_whoever_drives(
     driver(again)._restore()
     assert again.told == first.told
     assert again.replayed == [(0, 0), (1, 1)]
+
+
+class Failing(Listening):
+    """Fails when it is asked for, or told of, the trial of this number."""
+
+    def __init__(self, *, asked: int = -1, told_of: int = -1) -> None:
+        super().__init__(9)
+        self._asked, self._told_of = asked, told_of
+
+    def ask(self, trial: int) -> Params | None:
+        if trial == self._asked:
+            raise UsageError(f"no point {trial}.")
+        return super().ask(trial)
+
+    def tell(self, told: Told) -> None:
+        if told.trial == self._told_of:
+            raise UsageError(f"cannot learn {told.trial}.")
+        super().tell(told)
+
+
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [({"asked": 2}, "no point 2"), ({"asked": 0}, "no point 0"), ({"told_of": 1}, "cannot learn 1")],
+)
+def test_a_run_whose_search_fails_ends_in_order_and_keeps_what_it_has_found(
+    tmp_path: Path, faults: dict[str, int], reason: str, window: int
+) -> None:
+    search = Failing(**faults)
+    clock, store = Clock(), LocalStore(tmp_path)
+    compute = Reporting(clock, store, [[1.0]] * 9, silent=False)
+    record = Record.create(tmp_path / "record.db", {"total": 9})
+    request = PoolRequest("s", {}, Machine(), window, None, 0.0, 0.0)
+    rules = m.Rules(window=window, total=9, keep_places=True, grace=1.0)
+    driver = Driver(request, rules, record, compute, store, search, clock, metric="loss")
+    assert driver.run() is m.RunStatus.FAILED
+    facts = record.facts()
+    assert (facts["status"], facts["reason"], facts["total"]) == ("failed", reason, 9)
+    assert facts["finished"] is not None
+    assert compute.pool_status("s").state is PoolState.GONE
+    assert all(row.trial < faults.get("asked", 9) for row in record.trials())
+    if window == 1:
+        assert record.counts().get("succeeded", 0) == len(search.told) + ("told_of" in faults)

@@ -13,9 +13,10 @@ pytest.importorskip("matplotlib", reason="the pictures need matplotlib, which ma
 
 from orchestrator.results.front import front, front_of
 from orchestrator.results.leaderboard import Trial
-from orchestrator.results.plots import coordinates, importance, page, progress, slices
+from orchestrator.results.plots import coordinates, importance, page, pareto, progress, slices
 from orchestrator.results.plots.coordinates import Scale
 from orchestrator.results.plots.data import NothingToShow, RunData
+from orchestrator.search import make_search
 from orchestrator.search.base import Told
 from orchestrator.spec.model import Spec
 
@@ -171,3 +172,77 @@ def test_one_trial_alone_has_a_whole_number_as_its_place() -> None:
     axes = progress.draw(run_data(1)).axes[0]
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
+def test_long_names_keep_their_ends_apart_and_each_has_a_bar_of_its_own() -> None:
+    spec = Spec.model_validate(
+        {
+            "name": "s",
+            "workload": {"command": "true"},
+            "parameters": {f"a_parameter_with_a_long_name_{number}": {"uniform": [0, 1]} for number in range(3)},
+            "search": {"metric": "loss", "goal": "minimize", "trials": 30},
+        }
+    )
+    search = make_search(spec)
+    trials = []
+    for number in range(30):
+        params = dict(search.ask(number) or {})
+        trials.append(Trial(number, "succeeded", params, {"loss": sum(params.values())}))
+    told = [Told(t.trial, t.params, t.state, t.metrics["loss"], t.metrics) for t in trials]
+    axes = importance.draw(RunData("s-1", spec, "loss", False, trials, told, {})).axes[0]
+    assert len({bar.get_y() for bar in axes.patches}) == 3
+    assert {label.get_text()[-7:] for label in axes.get_yticklabels()} == {f"_name_{number}" for number in range(3)}
+
+
+def test_a_parameter_has_the_axis_that_it_was_drawn_on_whatever_its_values_happen_to_be() -> None:
+    spec = Spec.model_validate(
+        {
+            "name": "s",
+            "workload": {"command": "true"},
+            "parameters": {
+                "share": {"uniform": [0, 1]},
+                "lr": {"loguniform": [1e-3, 1]},
+                "width": [1, 10, 1000],
+                "shift": {"normal": [0, 1]},
+            },
+            "search": {"metric": "loss", "trials": 2},
+        }
+    )
+    rows = [(0.001, 0.1, 1, 0.001), (0.9, 0.2, 1000, 5.0)]
+    trials = [
+        Trial(n, "succeeded", dict(zip(spec.parameters, row, strict=True)), {"loss": 1.0 + n})
+        for n, row in enumerate(rows)
+    ]
+    data = RunData("s-1", spec, "loss", True, trials, [], {})
+    assert [data.log(name) for name in spec.parameters] == [False, True, True, False]
+    assert [axes.get_xscale() for axes in slices.draw(data).axes] == ["linear", "log", "linear", "linear"]
+
+
+def test_goals_that_span_orders_of_magnitude_have_logarithmic_axes_and_crowded_numbers_are_left_out() -> None:
+    goals = {"acc": "maximize", "latency": "minimize"}
+    spec = Spec.model_validate(
+        {"name": "s", "workload": {"command": "true"}, "search": {"algorithm": "nsga2", "trials": 9, "goals": goals}}
+    )
+    points = [(0.1, 1.0), (0.5, 10.0), (0.501, 10.1), (0.9, 1000.0)]
+    trials = [Trial(n, "succeeded", {}, {"acc": a, "latency": b}) for n, (a, b) in enumerate(points)]
+    axes = pareto.draw(RunData("s-1", spec, "acc", True, trials, [], {})).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+    assert [text.get_text() for text in axes.texts] == ["0", "1", "3"]
+
+
+def test_the_best_so_far_is_that_of_the_table() -> None:
+    data = conditional()
+    line = next(line for line in progress.draw(data).axes[0].lines if line.get_label() == "best so far")
+    assert data.told[3].state == "pruned"
+    assert list(line.get_ydata())[:5] == [told.value for told in data.told[:5]]
+
+
+def test_parameters_that_find_no_room_are_counted_on_the_page(tmp_path: Path) -> None:
+    parameters = {f"p{number}": [1, 2] for number in range(14)}
+    spec = Spec.model_validate(
+        {"name": "s", "workload": {"command": "true"}, "parameters": parameters, "search": {"metric": "loss"}}
+    )
+    trials = [Trial(n, "succeeded", dict.fromkeys(parameters, n), {"loss": float(n)}) for n in (1, 2)]
+    text = page.write(RunData("s-1", spec, "loss", True, trials, [], {}), tmp_path).page.read_text()
+    assert text.count("The first 12 of 14 parameters.") == 2
+    assert "parameters." not in page.write(run_data(), tmp_path).page.read_text()

@@ -23,12 +23,25 @@ PLAIN = st.sampled_from(
         {"integer": [0, 3]},
         [0, 1, 2],
         1,
+        [0, 1, 0],
         {"gamma": 2},
         {"repeat": 2},
     ]
 )
 FORMULAS = st.sampled_from(
-    ["a * 2", "a + b > 0.5", "1 / a", "a if b else 0", "max(a, b)", "str(b)", "a < b", "0.5", "a[0]", "a + q"]
+    [
+        "a * 2",
+        "a + b > 0.5",
+        "1 / a",
+        "a if b else 0",
+        "max(a, b)",
+        "str(b)",
+        "a < b",
+        "0.5",
+        "a[0]",
+        "a + q",
+        "b * 1e308 * 2",
+    ]
 )
 VALUES = st.sampled_from([0, 1, 0.5, True, None, "a"])
 
@@ -66,6 +79,8 @@ def searches(draw: st.DrawFn) -> dict[str, Any]:
         search["metric"] = "m"
     if draw(st.integers(0, 2)) == 0:
         search["constraints"] = [draw(FORMULAS)]
+    if algorithm == "tpe" and draw(st.booleans()):
+        search["options"] = {"n_startup_trials": 2}
     if algorithm == "list":
         search["points"] = [{"x": 1, "y": "a"}, {"x": 2, "y": None}]
     if algorithm == "grid" and draw(st.integers(0, 2)) == 0:
@@ -74,21 +89,26 @@ def searches(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(spaces(), searches())
-def test_any_sweep_has_points_or_is_refused_in_one_sentence(space: dict[str, Any], search: dict[str, Any]) -> None:
+@given(spaces(), searches(), st.integers(0, 5))
+def test_any_sweep_has_the_same_points_after_a_resume_or_is_refused_in_one_sentence(
+    space: dict[str, Any], search: dict[str, Any], cut: int
+) -> None:
     try:
         spec = sweep(space, **search)
         made = make_search(spec)
-        again = make_search(spec)
-        for trial in range(4):
+        resumed = make_search(spec)
+        for trial in range(6):
             point = made.ask(trial)
             if point is None:
                 assert made.size is None or made.size <= trial
                 break
             assert set(space) <= set(point)
-            assert json.loads(json.dumps(point)) == point
-            assert again.ask(trial) == point
-            for one in (made, again):
+            assert json.loads(json.dumps(point, allow_nan=False)) == point
+            if trial < cut:
+                resumed.replay(trial, point)
+            else:
+                assert resumed.ask(trial) == point
+            for one in (made, resumed):
                 one.tell(Told(trial, point, "succeeded", float(trial % 3), {"m": float(trial % 3)}))
     except UsageError as error:
         assert str(error).endswith((".", "?"))  # noqa: PT017

@@ -67,8 +67,29 @@ def test_the_quantiles_are_the_inverse_of_the_distribution_function(written: dic
         assert share_below(kind, value) == pytest.approx(share, rel=1e-6, abs=1e-12)
 
 
-@pytest.mark.parametrize(("written", "_"), DISTRIBUTIONS, ids=NAMES)
-def test_at_the_ends_of_the_probability_a_value_is_still_finite_and_inside(written: dict[str, Any], _: Any) -> None:
+# Arguments as far out as they may be.
+EXTREME: list[dict[str, Any]] = [
+    *(
+        {name: [shape, scale]}
+        for name in ("pareto", "weibull", "gamma")
+        for shape in (0.1, 1e6)
+        for scale in (1e-300, 1e100)
+    ),
+    *({"beta": [alpha, beta]} for alpha in (1e-3, 1e6) for beta in (1e-3, 1e6)),
+    {"lognormal": [-700, 1]},
+    {"lognormal": [0, 69]},
+    {"normal": [1e308, 1e306]},
+    {"truncated_normal": [0, 1, 29.9, 1e300]},
+    {"triangular": [-5e149, 0, 5e149]},
+    {"triangular": [0, 0, 1e-149]},
+    {"uniform": [-8e307, 8e307]},
+    {"loguniform": [5e-324, 1e308]},
+    {"pareto": [0.1, 1e100], "step": 1e-10},
+]
+
+
+@pytest.mark.parametrize("written", [*(written for written, _ in DISTRIBUTIONS), *EXTREME], ids=str)
+def test_at_the_ends_of_the_probability_a_value_is_still_finite_and_inside(written: dict[str, Any]) -> None:
     kind: Any = READ.validate_python(written)
     for share in (0.0, 2.0**-60, 1 - 2.0**-53, 1.0):
         value = coordinate(kind, share)
@@ -184,7 +205,11 @@ def test_arguments_can_be_given_by_name() -> None:
         ({"beta": [0, 1]}, "alpha and beta"),
         ({"gamma": [1, 0]}, "scale"),
         ({"truncated_normal": [0, 1, 40, 41]}, "30 standard deviations"),
+        ({"truncated_normal": [0, 1, 0, 1e-9]}, "millionth"),
+        ({"normal": [0, 1e308]}, "largest number"),
         ({"lognormal": [0, 100]}, "largest number"),
+        ({"triangular": [-1e200, 0, 1e200]}, "beyond what can be computed"),
+        ({"pareto": [0.01, 1]}, "shape from 0.1"),
         ({"uniform": [0, 1], "step": 0}, "above 0"),
         ({"loguniform": [0.1, 0.2], "step": 5}, "no multiple"),
         ({"choice": [1, 2], "weights": [1]}, "needs 2 numbers"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import UsageError
 from orchestrator.search import Search, Told, make_search
 from orchestrator.search.dimensions import NoSuchValue, distribution, inner, locate, outer
+from orchestrator.search.random import Draws
 from orchestrator.search.space import Space
 from orchestrator.spec import Spec
 
@@ -292,6 +293,12 @@ def test_an_option_that_the_sampler_does_not_take_is_refused(
         make_search(learning(algorithm, options=options))
 
 
+def test_an_option_that_fails_only_at_work_is_named() -> None:
+    search = make_search(learning(options={"n_ei_candidates": 0, "n_startup_trials": 2}))
+    with pytest.raises(UsageError, match=r"search\.options: tpe fails with them"):
+        one_after_another(search, 10)
+
+
 def test_the_search_ends_at_its_number_of_trials() -> None:
     search = make_search(learning(trials=2))
     assert search.size == 2
@@ -349,3 +356,68 @@ def test_a_value_that_stands_in_two_rows_is_found_by_what_is_tied_to_it() -> Non
     assert locate(space, {"a": "x", "b": 2}) == {"a": 1}
     with pytest.raises(NoSuchValue):
         locate(space, {"a": "y", "b": 2})
+
+
+@quick
+@given(st.lists(st.sampled_from([1, True, "a", "b", None, [1]]), min_size=1, max_size=6), st.integers(1, 4), st.data())
+def test_an_arrangement_is_found_by_its_values_and_of_equal_ones_the_first(
+    values: list[Any], length: int, data: st.DataObject
+) -> None:
+    spelling = data.draw(st.sampled_from(["permutations", "combinations", "replacement"]))
+    length = length if spelling == "replacement" else min(length, len(values))
+    again = {"replacement": True} if spelling == "replacement" else {}
+    name = "permutations" if spelling == "permutations" else "combinations"
+    kind = READ.validate_python({name: values, "length": length, **again})
+    if kind.size == 1:
+        return  # its value is known
+    assert kind.size is not None
+    space = Space({"x": kind})
+    everything = [kind.value_at(index) for index in range(kind.size)]
+    value = data.draw(st.sampled_from(everything))
+    first = next(number for number, one in enumerate(everything) if repr(one) == repr(value))
+    assert locate(space, {"x": value}) == {"x": first}
+    for strange in ([*value, 1], ["z"] * length, [], "a", None):
+        with pytest.raises(NoSuchValue):
+            locate(space, {"x": strange})
+
+
+def test_one_of_a_trillion_arrangements_is_found_without_the_others() -> None:
+    for written in ({"permutations": list(range(15))}, {"combinations": list(range(60)), "length": 20}):
+        kind = READ.validate_python(written)
+        assert kind.size is not None
+        last = kind.value_at(kind.size - 1)
+        assert locate(Space({"x": kind}), {"x": last}) == {"x": kind.size - 1}
+
+
+def test_a_resumed_search_asks_the_same_where_chance_had_to_find_the_points_and_values_stand_twice() -> None:
+    """Chance draws values for conditions that do not hold too, and one of equal values; the record shows neither."""
+    space = {
+        "x": {"uniform": [0, 1]},
+        "kind": ["a", "b", "a"],
+        "m": {"uniform": [0, 1], "when": {"kind": "b"}, "otherwise": 0},
+    }
+    spec = sweep(space, algorithm="tpe", trials=40, metric="loss", seed=2, constraints=["x < 0.03"])
+    undisturbed, resumed = make_search(spec), make_search(spec)
+    for trial in range(30):
+        point = undisturbed.ask(trial)
+        assert point is not None
+        if trial < 12:
+            resumed.replay(trial, point)
+        else:
+            assert resumed.ask(trial) == point
+        for one in (undisturbed, resumed):
+            one.tell(told(trial, point, value=point["x"] + point["m"]))
+
+
+def test_what_a_constraint_refuses_is_not_asked_for_until_chance_has_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}}
+    search = make_search(learning(space=space, constraints=["x < y"], trials=40))
+    by_chance: list[int] = []
+    drawn = Draws.coordinates
+    monkeypatch.setattr(Draws, "coordinates", lambda own, number: by_chance.append(number) or drawn(own, number))
+    for trial in range(40):
+        point = search.ask(trial)
+        assert point is not None
+        search.tell(told(trial, point, value=(point["x"] - 0.5) ** 2 + (point["y"] - 0.5) ** 2))
+    # The best point lies at the edge: a model that forgets what was refused leaves half of them to chance.
+    assert len(by_chance) < 5

@@ -79,7 +79,24 @@ def test_derived_values_are_computed_in_whatever_order_they_need_and_shown_in_th
 
 def test_a_derived_value_that_cannot_be_computed_is_an_error_that_names_it() -> None:
     with pytest.raises(UsageError, match=r"parameters\.x: '1 / \(n - 1\)' has no value at n = 1: division by zero"):
-        list(points(make_search(sweep({"n": [0, 1], "x": {"derived": "1 / (n - 1)"}}))))
+        make_search(sweep({"n": [0, 1], "x": {"derived": "1 / (n - 1)"}}))
+
+
+@pytest.mark.parametrize("formula", ["n * 1e308", "[n, n * 1e308 - n * 1e308]", "2 ** (150 * n)"])
+def test_a_derived_value_that_json_cannot_hold_is_an_error_that_names_it(formula: str) -> None:
+    with pytest.raises(UsageError, match=r"parameters\.x: the value of '.*' at n = 10 (must be finite|is too large)"):
+        list(points(make_search(sweep({"n": [0, 10], "x": {"derived": formula}}))))
+
+
+@pytest.mark.parametrize(
+    "search",
+    [{}, {"algorithm": "zip"}, {"algorithm": "random"}, {"algorithm": "tpe", "trials": 5, "metric": "m"}],
+    ids=["grid", "zip", "random", "tpe"],
+)
+def test_a_formula_without_a_value_is_found_before_the_first_trial(search: dict[str, Any]) -> None:
+    space = {"n": {"range": [0, 500]}, "x": {"derived": "1 / (n - n // 2 * 2 - n % 2)"}}
+    with pytest.raises(UsageError, match=r"parameters\.x: .* division by zero"):
+        make_search(sweep(space, **search))
 
 
 def test_each_point_is_repeated_with_the_repetition_running_fastest() -> None:
@@ -89,6 +106,17 @@ def test_each_point_is_repeated_with_the_repetition_running_fastest() -> None:
     drawn = list(points(make_search(sweep({"seed": {"repeat": 3}, "lr": {"uniform": [0, 1]}}, trials=7))))
     assert [point["seed"] for point in drawn] == [0, 1, 2, 0, 1, 2, 0]
     assert len({point["lr"] for point in drawn}) == 3
+
+
+def test_only_what_is_searched_must_be_the_same_in_all_trials_of_a_point() -> None:
+    space = {
+        "fold": {"repeat": 2},
+        "x": {"uniform": [0, 1]},
+        "log": {"fixed": "full", "when": {"fold": 0}, "otherwise": "none"},
+        "y": {"derived": "x + fold", "when": {"fold": 1}},
+    }
+    found = list(points(make_search(sweep(space, trials=4))))
+    assert [(point["log"], point["y"] is None) for point in found] == [("full", True), ("none", False)] * 2
 
 
 @quick
@@ -179,6 +207,12 @@ def test_constraints_that_nothing_satisfies_end_the_search_before_it_starts(algo
         ({"a": {"uniform": [0, 1]}}, {"algorithm": "cmaes", "trials": 5, "metric": "m"}, "two parameters"),
         ({"a": {"repeat": 2}, "b": [1]}, {"constraints": ["a < b"]}, "reads the repetition 'a'"),
         ({"a": {"repeat": 2, "when": {"b": 1}}, "b": [1]}, {}, "cannot stand on a repetition"),
+        ({"a": {"repeat": 2}, "b": {"choice": [1, 2], "when": {"a": 1}}}, {}, "'a' differs between the trials"),
+        (
+            {"a": {"repeat": 2}, "d": {"derived": "a"}, "e": {"derived": "d + 1"}, "b": [1]},
+            {"constraints": ["b < e"]},
+            "reads the repetition 'e'",
+        ),
     ],
 )
 def test_a_contradiction_is_one_clear_error_before_anything_starts(

@@ -326,6 +326,20 @@ def test_a_module_that_does_not_exist_is_said_to_be_looked_for_beside_the_spec(t
         make_search(sweep({}, algorithm="nowhere:function"), tmp_path)
 
 
+def test_the_module_beside_the_spec_counts_whatever_else_has_its_name(tmp_path: Path) -> None:
+    import sys
+
+    before = sys.modules["random"]
+    for folder, value in (("one", 1), ("two", 2)):
+        (tmp_path / folder).mkdir()
+        for module in ("random", "own_points_twice"):
+            (tmp_path / folder / f"{module}.py").write_text(f"def points(): return [{{'n': {value}}}]")
+            search = make_search(sweep({}, algorithm=f"{module}:points"), tmp_path / folder)
+            assert list(points(search)) == [{"n": value}]
+    assert sys.modules["random"] is before
+    del sys.modules["own_points_twice"]
+
+
 @quick
 @given(st.sampled_from(["grid", "random", "zip", "sobol", "halton", "latin_hypercube"]), st.data())
 def test_asking_again_in_another_life_gives_the_same_points(algorithm: str, data: st.DataObject) -> None:

@@ -137,6 +137,18 @@ def test_a_trial_is_given_up_once_and_steps_of_a_new_attempt_are_not_judged_agai
     assert given_up({"rule": "plateau", "reports": 2}, [(0, s, 0.5) for s in (1, 2, 1, 2, 1, 2)]) == []
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_gives_the_trial_up_under_every_rule_and_teaches_the_rule_nothing(
+    value: float,
+) -> None:
+    for rule in RULES:
+        late = {**rule, "after": 2}
+        assert given_up(late, [(0, 1, value), (0, 2, 0.5), (0, 3, value), (0, 4, value)]) == [(0, 3)]
+        others = curves([0.5, 0.6], [0.4, 0.3], [0.6, 0.7])
+        early = {**rule, "after": 0}
+        assert given_up(early, [(9, 1, value), *others]) == [(9, 1), *given_up(early, others)]
+
+
 def test_a_reason_says_what_was_compared() -> None:
     made = stopper({"rule": "median", "trials": 1}, "minimize")
     made.observe(0, 1, 0.25)

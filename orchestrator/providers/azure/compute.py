@@ -102,11 +102,14 @@ class AzureCompute:
     def _prepared(self, request_: PoolRequest) -> request.Site:
         """The run's files in the store, and where its tasks find them."""
         from orchestrator.providers.azure import site
+        from orchestrator.storage import profile
         from orchestrator.storage.hashes import HashCache
 
         if request_.store is not None:
             self._use(request_.store)
-        return site.prepare(self._store, request_, self._batch.settings.poll_seconds, HashCache(self._home.hashes))
+        known = profile.azure(self._home)
+        hashes = HashCache(self._home.hashes)
+        return site.prepare(self._store, request_, self._batch.settings.poll_seconds, hashes, environ=known)
 
     def pool_status(self, pool: str) -> PoolStatus:
         return self._pool(pool).status()

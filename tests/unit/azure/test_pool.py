@@ -291,3 +291,27 @@ def test_hundreds_of_waiting_tasks_are_cancelled_in_a_few_calls(cloud: Cloud) ->
     compute.create_pool(cloud.request(run))
     assert list(compute.submit(run, [task(0, "exit 0", attempt=2)])) == [task(0, attempt=2).name]
     Watch(compute, run).ended(task(0, attempt=2).name)
+
+
+def test_tasks_that_were_added_since_the_last_look_outlive_the_cancelling_of_all_others(cloud: Cloud) -> None:
+    run, compute = cloud.pool(slots=1, max_nodes=1, document={"grace": 0.1})
+    doomed = [task(trial, "exec sleep 1000") for trial in range(150)]
+    list(compute.submit(run, doomed))
+    watch = Watch(compute, run)
+    watch.until(watch.one_runs)
+    list(compute.submit(run, [task(900)]))
+    compute.cancel(run, [one.name for one in doomed])
+    ended = watch.ended(task(900).name).ended
+    assert ended is not None
+    assert ended.cause is None
+
+
+def test_who_has_not_looked_at_a_job_does_not_end_it_as_a_whole(cloud: Cloud) -> None:
+    run, compute = cloud.pool(slots=1, max_nodes=1, document={"grace": 0.1})
+    doomed = [task(trial, "exec sleep 1000") for trial in range(150)]
+    list(compute.submit(run, [*doomed, task(900)]))
+    other = cloud.connect(run)
+    other.cancel(run, [one.name for one in doomed])
+    ended = Watch(other, run).ended(task(900).name).ended
+    assert ended is not None
+    assert ended.cause is None

@@ -181,16 +181,17 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
         if facts.get("finished") is not None:
             if not reopen:
                 return RunStatus(facts["status"])
+            again = {
+                "status": RunStatus.RUNNING,
+                "reason": "",
+                "finished": None,
+                "started": None,
+                "reopened": time.time(),
+                "seconds_before": facts.get("seconds") or 0.0,
+            }
             with record.transaction():
-                record.set_facts(
-                    {
-                        "status": RunStatus.RUNNING,
-                        "reason": "",
-                        "finished": None,
-                        "started": None,
-                        "seconds_before": facts.get("seconds") or 0.0,
-                    }
-                )
+                record.set_facts(again)
+            facts |= again
         spec = Spec.model_validate(facts["spec"])
         compute = connect(spec.provider, home, run)
         try:
@@ -201,7 +202,8 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 sources.check_points(plan.search, record, run)
             store = open_store(facts["store"], home)
             request = replace(
-                pool_request(spec, run, facts["job"], facts["created"]),
+                # The lease is of the machines: a run that is taken up again when they are gone has a new one.
+                pool_request(spec, run, facts["job"], facts.get("reopened") or facts["created"]),
                 secrets=secret_values(spec),
                 store=facts["store"],
                 image=facts.get("image") or spec.workload.image,

@@ -224,6 +224,37 @@ def test_a_pool_that_is_still_being_deleted_is_asked_for_later(cloud: Cloud, mon
     assert error.value.retryable
 
 
+def test_a_pool_whose_lease_is_over_is_made_anew(cloud: Cloud) -> None:
+    run, old = cloud.pool(lease_until=time.time() - 1)
+    list(old.submit(run, [task(0)]))
+    old.close()
+    later = cloud.connect(run)
+    with pytest.raises(Unavailable, match=r"lease .* is over") as error:
+        later.create_pool(cloud.request(run))
+    assert error.value.retryable
+    wait_for(later, run, lambda status: status.state is PoolState.GONE)
+    later.create_pool(cloud.request(run))
+    list(later.submit(run, [task(0)]))
+    assert Watch(later, run).ended(task(0).name).ended is not None
+
+
+def test_a_quota_of_stand_ins_does_not_end_a_pool_whose_spot_machines_may_come_back(cloud: Cloud) -> None:
+    cloud.control.fail_allocation("AccountCoreQuotaReached", kind="dedicated")
+    run, compute = cloud.pool(slots=1, max_nodes=1, spot=True, on_demand_fallback=True)
+    list(compute.submit(run, [task(0, "exec sleep 1000")]))
+    watch = Watch(compute, run)
+    watch.until(watch.one_runs)
+    (node,) = cloud.control.nodes(run)
+    cloud.control.preempt(node)
+    for _ in range(2):
+        cloud.control.advance(301)
+    status = wait_for(compute, run, lambda status: "AccountCoreQuotaReached" in status.reason)
+    assert status.state is PoolState.READY
+    cloud.control.restore(node)
+    watch.until(lambda: Phase.QUEUED in watch.phases(task(0).name)[1:])
+    watch.until(lambda: watch.phases(task(0).name)[-1] is Phase.RUNNING)
+
+
 def test_cost_is_summed_up_across_connections_and_never_forgotten(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

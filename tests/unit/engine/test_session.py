@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestrator.engine.machine import RunStatus
 from orchestrator.engine.record import Record
 from orchestrator.engine.runs import alive, find, listed
 from orchestrator.errors import InvalidRequest, RunBusy, UsageError
+from orchestrator.providers.base import PoolRequest
 from orchestrator.spec.model import Spec
 from orchestrator.storage.layout import Home
 
@@ -150,6 +152,26 @@ def test_a_run_over_its_time_is_stopped_and_resumed_without_repeating_what_ended
     flag.touch()
     assert session.drive(run, home, reopen=True) is RunStatus.SUCCEEDED
     assert sorted((code / "log").read_text().split()) == [str(trial) for trial in range(6)]
+
+
+def test_a_run_that_is_taken_up_again_after_its_lease_has_a_new_one(
+    home: Home, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases: list[float] = []
+
+    class Asked(session.Driver):
+        def __init__(self, request: PoolRequest, *others: Any, **options: Any) -> None:
+            leases.append(request.lease_until)
+            super().__init__(request, *others, **options)
+
+    monkeypatch.setattr(session, "Driver", Asked)
+    slow = {"command": "sleep 600"}
+    run = create(home, code, workload=slow, pool={"lease": 3600}, limits={"run_timeout": 0.5}).run
+    with closing(record(home, run)) as opened, opened.transaction():
+        opened.set_facts({"created": time.time() - 86400})  # as if it had been made yesterday
+    for _ in range(2):
+        assert session.drive(run, home, reopen=True) is RunStatus.TIMED_OUT
+    assert leases[0] < time.time() < leases[1]
 
 
 def test_money_that_a_machine_costs_is_counted_over_all_lives_of_a_run(home: Home, code: Path) -> None:

@@ -1,8 +1,8 @@
 """OData as the service uses it: `$filter`, `$select`, `$expand`, and pages of a sorted list.
 
-A filter is parsed into a tree and evaluated on the resource; nothing is ever given to `eval`. Conditions are combined by
-`and` and `or` alone, as "OData filters in Batch" of the service's reference has it. The tree also says
-what an index can answer (see `Filter.bounds`), so that a poll of the last changes does not walk every task.
+A filter is parsed into a tree and evaluated on the resource; nothing is ever given to `eval`. Conditions are combined
+by `and` and `or` alone, as in "OData filters in Batch" of the service's reference. The tree also says what an index can
+answer (see `Filter.bounds`), so that a poll of the last changes does not walk every task.
 """
 
 from __future__ import annotations

@@ -67,6 +67,9 @@ def command(
         from orchestrator.cli.emulate import stand_in
 
         stand_in(app, {one.provider for one in loaded.specs}, detach)
+        # The store that a spec names is the real cloud's.
+        away = [one if one.provider == "local" else one.model_copy(update={"storage": None}) for one in loaded.specs]
+        loaded = replace(loaded, specs=tuple(away))
     plans = [session.plan(one, loaded.base, app.home) for one in loaded.specs]
     for plan in plans:
         for warning in plan.estimate.warnings:

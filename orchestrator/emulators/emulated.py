@@ -16,6 +16,10 @@ from orchestrator.errors import MachineError, UsageError
 # samples that it reads: a person waits here.
 BOOT_SECONDS, AUTOSCALE_SECONDS, SAMPLE_SECONDS = 0.5, 10.0, 5.0
 
+# What may be set for the real cloud and would lead there past the emulators: the store of all runs, and a registry
+# whose pools only Azure's resource manager makes.
+REAL = ("AZURE_STORAGE_URL", "AZURE_REGISTRY_SERVER")
+
 
 @contextlib.contextmanager
 def emulated(provider: str, folder: Path | None = None) -> Iterator[Mapping[str, str]]:
@@ -81,6 +85,7 @@ def _azure(folder: Path | None) -> Iterator[Mapping[str, str]]:
             "AZURE_BATCH_KEY": batch.key,
             "AZURE_STORAGE_ACCOUNT": storage.account,
             "AZURE_STORAGE_CONNECTION_STRING": storage.connection_string,
+            **dict.fromkeys(REAL, ""),
         }
 
 

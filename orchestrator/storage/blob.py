@@ -6,7 +6,7 @@ import builtins
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ class Account:
     credential: Any = field(repr=False)
 
     @classmethod
-    def from_environment(cls, name: str) -> Account:
+    def from_environment(cls, name: str, environ: Mapping[str, str] | None = None) -> Account:
         """What the variables of the Azure command line say of this account, else Entra ID.
 
         ``AZURE_STORAGE_CONNECTION_STRING`` where it names this account.  Else ``AZURE_STORAGE_KEY`` or
@@ -60,17 +60,18 @@ class Account:
         ``AZURE_STORAGE_SERVICE_ENDPOINT`` where it is not the public cloud's.  Raises AuthenticationFailed for the
         account of an emulator that is not there.
         """
-        known = _connection_string(os.environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
+        values = os.environ if environ is None else environ
+        known = _connection_string(values.get("AZURE_STORAGE_CONNECTION_STRING", ""))
         if known.get("AccountName") == name:
             suffix = known.get("EndpointSuffix", "core.windows.net")
             scheme = known.get("DefaultEndpointsProtocol", "https")
             endpoint = known.get("BlobEndpoint") or f"{scheme}://{name}.blob.{suffix}"
             key, token = known.get("AccountKey"), known.get("SharedAccessSignature")
         else:
-            endpoint = os.environ.get("AZURE_STORAGE_SERVICE_ENDPOINT") or f"https://{name}.blob.core.windows.net"
-            mine = os.environ.get("AZURE_STORAGE_ACCOUNT", name) == name
-            key = os.environ.get("AZURE_STORAGE_KEY") if mine else None
-            token = os.environ.get("AZURE_STORAGE_SAS_TOKEN") if mine else None
+            endpoint = values.get("AZURE_STORAGE_SERVICE_ENDPOINT") or f"https://{name}.blob.core.windows.net"
+            mine = values.get("AZURE_STORAGE_ACCOUNT", name) == name
+            key = values.get("AZURE_STORAGE_KEY") if mine else None
+            token = values.get("AZURE_STORAGE_SAS_TOKEN") if mine else None
         if key:
             return cls(name, endpoint, key)
         if token:
@@ -327,7 +328,10 @@ def _without_answer(error: azure.AzureError, where: str) -> AuthenticationFailed
         return AuthenticationFailed(
             f"There are no usable credentials for {where}: {first}.", remedy=blob_errors.SIGN_IN
         )
-    return Unavailable(f"Azure Storage did not answer for {where}: {error.message}.", remedy="Check the network.")
+    return Unavailable(
+        f"Azure Storage did not answer for {where}: {error.message}.",
+        remedy="Check the network, and the account's name in AZURE_STORAGE_ACCOUNT or in the spec's storage.",
+    )
 
 
 def _is_folder(metadata: dict[str, str] | None) -> bool:

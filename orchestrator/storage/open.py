@@ -34,7 +34,7 @@ def open_store(url: str | None, home: Home) -> ObjectStore:
         if parts.scheme == "s3":
             return _open_s3(parts.netloc, unquote(parts.path).strip("/"))
         if parts.scheme == "az":
-            return _open_blob(parts.netloc, unquote(parts.path).strip("/"))
+            return _open_blob(parts.netloc, unquote(parts.path).strip("/"), home)
     except InvalidRequest as error:  # a prefix that no key can have
         raise UsageError(f"{url!r} is no store: {error.message}", remedy=error.remedy) from error
     if not parts.scheme:
@@ -59,17 +59,18 @@ def _open_s3(bucket: str, prefix: str) -> ObjectStore:
     return S3Store(bucket, prefix)
 
 
-def _open_blob(account: str, path: str) -> ObjectStore:
+def _open_blob(account: str, path: str, home: Home) -> ObjectStore:
     container, _, prefix = path.partition("/")
     if not account or not container:
         raise UsageError(
             "An Azure store needs an account and a container.", remedy="Write it as az://account/container/prefix."
         )
     try:
+        from orchestrator.storage import profile
         from orchestrator.storage.blob import Account, BlobStore
     except ModuleNotFoundError as error:
         raise _not_installed(error, "azure") from error
-    return BlobStore(Account.from_environment(account), container, prefix)
+    return BlobStore(Account.from_environment(account, profile.azure(home)), container, prefix)
 
 
 def _not_installed(error: ModuleNotFoundError, extra: str) -> MachineError:

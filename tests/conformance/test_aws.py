@@ -37,7 +37,6 @@ class TestAws(ProviderSuite):
     """Tasks as containers."""
 
     image = docker_engine.BASE_IMAGE
-    patience = 120.0
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -49,7 +49,6 @@ class TestAzureContainers(ProviderSuite):
     """Tasks as containers, with nothing in the image but python3."""
 
     image = docker_engine.BASE_IMAGE
-    patience = 120.0
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -14,8 +14,6 @@ from orchestrator.testing.conformance import Bench, ProviderSuite
 
 
 class TestLocal(ProviderSuite):
-    patience = 20.0
-
     @pytest.fixture(scope="class")
     @classmethod
     def bench(cls, tmp_path_factory: pytest.TempPathFactory) -> Bench:

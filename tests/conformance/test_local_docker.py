@@ -19,7 +19,6 @@ class TestLocalDocker(ProviderSuite):
 
     image = docker_engine.BASE_IMAGE
     isolation = "docker"
-    patience = 60.0
 
     @pytest.fixture(scope="class")
     @classmethod

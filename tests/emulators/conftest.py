@@ -21,7 +21,8 @@ from .sdk_contract import differences
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
-WAIT_SECONDS = 30.0
+# It only ends a test that hangs: machines of tests may be slow for minutes.
+WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 

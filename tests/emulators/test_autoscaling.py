@@ -171,7 +171,7 @@ def test_a_failed_allocation_is_not_tried_again_while_the_target_stays_the_same(
     assert [error.code for error in pool.resize_errors] == ["AccountCoreQuotaReached"]
     bench.emulator.control.advance(3600)
     assert bench.client.get_pool(pool_id).current_dedicated_nodes == 0
-    bench.task(bench.job(pool_id), "sleep 60")
+    bench.task(bench.job(pool_id), "sleep 1000")
     bench.emulator.control.advance(331)
     assert bench.steady(pool_id).current_dedicated_nodes == 2
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -11,6 +14,7 @@ import pytest
 from azure.batch import models
 
 from orchestrator.emulators import docker_engine
+from orchestrator.emulators.azure_batch import agent
 from orchestrator.emulators.azure_batch.containers import InvalidRunOptions, run_options
 from orchestrator.emulators.azure_batch.procscan import MARK
 
@@ -60,8 +64,9 @@ def inside(**more: Any) -> models.BatchTaskContainerSettings:
     return models.BatchTaskContainerSettings(image_name=IMAGE, **more)
 
 
-def ours(engine: Any) -> list[Any]:
-    found: list[Any] = engine.api.containers(all=True, filters={"label": MARK})
+def ours(engine: Any, bench: Workbench) -> list[Any]:
+    """The containers of this test's emulator, whatever others have left."""
+    found: list[Any] = engine.api.containers(all=True, filters={"label": f"{MARK}={bench.emulator._name}"})
     return found
 
 
@@ -85,7 +90,7 @@ def test_a_task_runs_in_its_container_with_the_services_variables_and_directorie
     assert lines[2] == "no host"
     assert bench.text(job_id, task.id, "stderr.txt") == "err\n"
     assert bench.text(job_id, task.id, "wd/kept") == "x\n"
-    wait_for(lambda: ours(engine), lambda left: left == [])
+    wait_for(lambda: ours(engine, bench), lambda left: left == [])
 
 
 def test_a_containers_output_can_be_followed_and_its_end_forced(bench_with_containers: Workbench, engine: Any) -> None:
@@ -95,7 +100,7 @@ def test_a_containers_output_can_be_followed_and_its_end_forced(bench_with_conta
     bench.until(job_id, task_id, "running")
     wait_for(lambda: _text(bench, job_id, task_id), lambda text: text == "begun\n")
     bench.client.terminate_task(job_id, task_id)
-    wait_for(lambda: ours(engine), lambda left: left == [])
+    wait_for(lambda: ours(engine, bench), lambda left: left == [])
     bench.run(job_id, "true", container_settings=inside())
 
 
@@ -113,10 +118,10 @@ def test_a_container_over_its_time_is_removed(bench_with_containers: Workbench, 
     job_id = bench.job(bench.pool(1))
     constraints = models.BatchTaskConstraints(max_wall_clock_time=timedelta(hours=1))
     task_id = bench.task(job_id, "sleep 300", container_settings=inside(), constraints=constraints)
-    wait_for(lambda: ours(engine), bool)
+    wait_for(lambda: ours(engine, bench), bool)
     bench.emulator.control.advance(3700)
     assert bench.until(job_id, task_id).execution_info.failure_info.code == "TaskEnded"
-    wait_for(lambda: ours(engine), lambda left: left == [])
+    wait_for(lambda: ours(engine, bench), lambda left: left == [])
 
 
 def test_a_task_without_container_settings_runs_on_the_node_itself(bench_with_containers: Workbench) -> None:
@@ -160,10 +165,42 @@ def test_an_emulator_that_is_killed_leaves_no_container(bench_with_containers: W
     job_id = bench.job(bench.pool(2))
     for _ in range(2):
         bench.task(job_id, "sleep 300", container_settings=inside())
-    wait_for(lambda: len(ours(engine)), lambda count: count == 2)
+    wait_for(lambda: len(ours(engine, bench)), lambda count: count == 2)
     assert bench.emulator.pid is not None
     os.kill(bench.emulator.pid, signal.SIGKILL)
-    wait_for(lambda: ours(engine), lambda left: left == [])
+    wait_for(lambda: ours(engine, bench), lambda left: left == [])
+
+
+def test_a_container_that_the_engine_is_only_making_when_the_emulator_is_killed_is_removed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent, "_BETWEEN_LOOKS", 0.0)
+    looks = iter([["early"], ["early"], [], ["late"], [], [], []])
+    removed: list[str] = []
+
+    class Engine(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(200, json.dumps([{"Id": name} for name in next(looks)]).encode())
+
+        def do_DELETE(self) -> None:
+            removed.append(self.path.split("?")[0].rpartition("/")[2])
+            self.answer(409 if len(removed) == 1 else 204, b"")  # it is being started
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        agent._remove_containers(f"tcp://127.0.0.1:{server.server_port}", "mark=x")
+        server.shutdown()
+    assert removed == ["early", "early", "late"]
+    assert list(looks) == []
 
 
 def test_only_the_mounts_that_are_named_are_seen(bench_with_containers: Workbench) -> None:

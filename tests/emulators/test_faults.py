@@ -17,7 +17,7 @@ from azure.core.exceptions import (
 
 from orchestrator.emulators.azure_batch import AzureBatchEmulator, Control, ControlError
 
-from .conftest import Workbench, connect, wait_for
+from .conftest import Workbench, connect, shell, wait_for
 
 
 @pytest.fixture
@@ -273,16 +273,18 @@ def test_only_spot_nodes_are_preempted(own_bench: Any) -> None:
 
 def test_half_the_nodes_can_be_preempted_and_every_task_still_runs_once(own_bench: Any) -> None:
     bench: Workbench = own_bench()
+    go = bench.emulator.folder / "go"
     pool_id = bench.pool(0, spot=4)
     job_id = bench.job(pool_id)
     tasks = [
-        models.BatchTaskCreateOptions(id=f"t{n:02d}", command_line=f"/bin/sh -c 'sleep 0.1; echo {n}'")
+        models.BatchTaskCreateOptions(id=f"t{n:02d}", command_line=shell(f"until test -e {go}; do sleep 0.02; done"))
         for n in range(40)
     ]
     bench.client.create_tasks(job_id, tasks)
     wait_for(lambda: bench.client.get_job_task_counts(job_id).task_counts.running, lambda count: count == 4)
     for node in bench.emulator.control.nodes(pool_id)[:2]:
         bench.emulator.control.preempt(node, restore_after=0.3)
+    go.touch()
     wait_for(lambda: bench.client.get_job_task_counts(job_id).task_counts.succeeded, lambda count: count == 40)
     for task in bench.client.list_tasks(job_id):
         assert task.execution_info.requeue_count == 0

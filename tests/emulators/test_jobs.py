@@ -57,7 +57,7 @@ def test_jobs_are_listed_by_what_they_are(bench: Workbench) -> None:
 def test_a_terminated_job_ends_its_running_tasks_and_never_runs_the_others(bench: Workbench) -> None:
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
-    running = bench.task(job_id, "sleep 60")
+    running = bench.task(job_id, "sleep 1000")
     bench.until(job_id, running, "running")
     waiting = bench.task(job_id, "true")
     bench.terminate(job_id, "enough")
@@ -111,7 +111,7 @@ def test_a_disabled_job_deals_with_its_tasks_as_told_and_goes_on_when_enabled(
 ) -> None:
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
-    task_id = bench.task(job_id, "sleep 60")
+    task_id = bench.task(job_id, "sleep 1000")
     bench.until(job_id, task_id, "running")
     bench.client.begin_disable_job(
         job_id, models.BatchJobDisableOptions(disable_tasks=option), polling_interval=POLL
@@ -201,7 +201,7 @@ def test_task_counts_add_up_with_their_slots(bench: Workbench) -> None:
     job_id = bench.job(pool_id)
     bench.run(job_id, "true", required_slots=3)
     bench.run(job_id, "false", required_slots=2)
-    bench.until(job_id, bench.task(job_id, "sleep 60", required_slots=3), "running")
+    bench.until(job_id, bench.task(job_id, "sleep 1000", required_slots=3), "running")
     bench.task(job_id, "true", required_slots=2)
     result = bench.client.get_job_task_counts(job_id)
     counts, slots = result.task_counts, result.task_slot_counts
@@ -274,7 +274,7 @@ def test_a_job_ends_when_its_time_is_up(own_bench: Any) -> None:
     bench: Workbench = own_bench()
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id, constraints=models.BatchJobConstraints(max_wall_clock_time=timedelta(hours=2)))
-    task_id = bench.task(job_id, "sleep 60")
+    task_id = bench.task(job_id, "sleep 1000")
     bench.until(job_id, task_id, "running")
     bench.emulator.control.advance(2 * 3600 - 60)
     assert bench.client.get_job(job_id).state == "active"
@@ -307,7 +307,7 @@ def test_jobs_of_higher_priority_and_parallel_limits_are_heeded(bench: Workbench
     low, high = bench.job(pool_id, priority=-5), bench.job(pool_id, priority=5, max_parallel_tasks=1)
     for job_id in (low, high):
         bench.client.create_tasks(
-            job_id, [models.BatchTaskCreateOptions(id=f"t{n}", command_line="sleep 60") for n in range(4)]
+            job_id, [models.BatchTaskCreateOptions(id=f"t{n}", command_line="sleep 1000") for n in range(4)]
         )
     bench.client.begin_resize_pool(
         pool_id, models.BatchPoolResizeOptions(target_dedicated_nodes=1), polling_interval=POLL
@@ -321,8 +321,8 @@ def test_jobs_of_higher_priority_and_parallel_limits_are_heeded(bench: Workbench
 def test_tasks_that_may_be_preempted_make_room_for_a_job_of_higher_priority(bench: Workbench) -> None:
     pool_id = bench.pool(1, task_slots_per_node=3)
     soft, firm = bench.job(pool_id, priority=-5, allow_task_preemption=True), bench.job(pool_id, priority=-5)
-    soft_ids = [bench.task(soft, "sleep 60") for _ in range(2)]
-    firm_id = bench.task(firm, "sleep 60")
+    soft_ids = [bench.task(soft, "sleep 1000") for _ in range(2)]
+    firm_id = bench.task(firm, "sleep 1000")
     for job_id, task_id in [*((soft, task_id) for task_id in soft_ids), (firm, firm_id)]:
         bench.until(job_id, task_id, "running")
     urgent = bench.job(pool_id, priority=5)
@@ -339,7 +339,7 @@ def test_tasks_are_spread_over_nodes_or_packed_onto_them(bench: Workbench, fill:
     policy = models.BatchTaskSchedulingPolicy(node_fill_type=fill)
     pool_id = bench.pool(2, task_slots_per_node=2, task_scheduling_policy=policy)
     job_id = bench.job(pool_id)
-    ids = [bench.task(job_id, "sleep 60") for _ in range(2)]
+    ids = [bench.task(job_id, "sleep 1000") for _ in range(2)]
     tasks = [bench.until(job_id, task_id, "running") for task_id in ids]
     assert len({task.node_info.node_id for task in tasks}) == used
 

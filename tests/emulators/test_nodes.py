@@ -92,7 +92,7 @@ def test_a_reboot_queues_the_running_task_again_and_keeps_the_disk(bench: Workbe
     job_id = bench.job(pool_id)
     bench.run(job_id, "echo kept > $AZ_BATCH_NODE_SHARED_DIR/kept")
     task_id = bench.task(
-        job_id, "test -e $AZ_BATCH_NODE_SHARED_DIR/once && exit; touch $AZ_BATCH_NODE_SHARED_DIR/once; sleep 60"
+        job_id, "test -e $AZ_BATCH_NODE_SHARED_DIR/once && exit; touch $AZ_BATCH_NODE_SHARED_DIR/once; sleep 1000"
     )
     bench.until(job_id, task_id, "running")
     (node,) = bench.client.list_nodes(pool_id)
@@ -270,7 +270,7 @@ def test_a_preempted_node_gives_its_task_back_and_comes_back_with_an_empty_disk(
     bench: Workbench = own_bench()
     pool_id = bench.pool(0, spot=1)
     job_id = bench.job(pool_id)
-    task_id = bench.task(job_id, "touch $AZ_BATCH_NODE_SHARED_DIR/mark; sleep 60")
+    task_id = bench.task(job_id, "touch $AZ_BATCH_NODE_SHARED_DIR/mark; sleep 1000")
     task = bench.until(job_id, task_id, "running")
     node_id = task.node_info.node_id
     bench.emulator.control.preempt(node_id)
@@ -295,9 +295,9 @@ def test_a_preempted_node_is_restored_when_its_time_has_come(own_bench: Any) -> 
     bench.emulator.control.advance(20)
     (node,) = bench.nodes(pool_id, "idle", 1)
     bench.emulator.control.preempt(node.id, restore_after=3600)
-    bench.emulator.control.advance(3599)
+    bench.emulator.control.advance(3000)
     assert bench.client.get_node(pool_id, node.id).state == "preempted"
-    bench.emulator.control.advance(15)
+    bench.emulator.control.advance(620)
     assert bench.client.get_node(pool_id, node.id).state == "idle"
 
 
@@ -305,7 +305,7 @@ def test_an_unusable_node_shows_its_errors_and_its_task_runs_elsewhere(own_bench
     bench: Workbench = own_bench()
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
-    task_id = bench.task(job_id, "sleep 60")
+    task_id = bench.task(job_id, "sleep 1000")
     node_id = bench.until(job_id, task_id, "running").node_info.node_id
     bench.emulator.control.make_unusable(node_id, code="DiskFull", message="The disk is full")
     node = bench.client.get_node(pool_id, node_id)
@@ -326,7 +326,7 @@ def test_a_task_may_seem_to_run_on_an_unusable_node_until_that_is_removed(own_be
     bench: Workbench = own_bench()
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
-    task_id = bench.task(job_id, "sleep 60")
+    task_id = bench.task(job_id, "sleep 1000")
     node_id = bench.until(job_id, task_id, "running").node_info.node_id
     bench.emulator.control.make_unusable(node_id, requeue=False)
     for _ in range(20):  # Its process has been killed long before the last look.

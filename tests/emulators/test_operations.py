@@ -168,7 +168,7 @@ def call_tasks(bench: Workbench, pool_id: str) -> None:
     client.delete_task_file(job_id, "a", "stdout.txt")
     client.reactivate_task(job_id, "a")
     bench.until(job_id, "a")
-    bench.until(job_id, bench.task(job_id, "sleep 60", "b"), "running")
+    bench.until(job_id, bench.task(job_id, "sleep 1000", "b"), "running")
     client.replace_task(job_id, "b", models.BatchTask(constraints=models.BatchTaskConstraints(max_task_retry_count=1)))
     client.terminate_task(job_id, "b")
     client.delete_task(job_id, "b")

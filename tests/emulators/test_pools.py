@@ -230,7 +230,7 @@ def test_a_removal_of_none_or_of_unknown_nodes_is_refused(bench: Workbench) -> N
 def test_a_deleted_pool_goes_with_its_nodes_and_its_tasks_are_queued_again(bench: Workbench) -> None:
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id)
-    task_id = bench.task(job_id, "sleep 60")
+    task_id = bench.task(job_id, "sleep 1000")
     bench.until(job_id, task_id, "running")
     bench.client.begin_delete_pool(pool_id, polling_interval=0.02).result()
     assert not bench.exists(pool_id)

@@ -168,7 +168,7 @@ def test_in_the_foreground_it_says_where_it_listens_and_ends_with_ctrl_c(tmp_pat
         with connect(emulator) as client:
             pids = running_tree(Workbench(emulator, client))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert alive(pids) == []
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()

@@ -25,11 +25,14 @@ import selectors
 import signal
 import socket
 import sys
+import time
 import urllib.parse
 from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+# Looks for containers at the end: at most, and in a row that must have found none; seconds between two.
+_LOOKS, _QUIET_LOOKS, _BETWEEN_LOOKS = 200, 3, 0.3
 
 
 class Agent:
@@ -212,7 +215,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _remove_containers(docker: str, label: str) -> None:
-    """Force away every container with our label, by the engine's own HTTP API."""
+    """Force away every container with our label, by the engine's own HTTP API.
+
+    The engine may still be making or starting one: it shows that late, and refuses to remove it. So it is looked for
+    until several looks in a row have found nothing.
+    """
     address = urllib.parse.urlparse(docker)
 
     def ask(method: str, path: str) -> bytes:
@@ -225,11 +232,20 @@ def _remove_containers(docker: str, label: str) -> None:
         return link.getresponse().read()
 
     filters = urllib.parse.quote(json.dumps({"label": [label]}))
-    try:
-        for container in json.loads(ask("GET", f"/containers/json?all=1&filters={filters}")):
-            ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
-    except (OSError, ValueError):
-        return  # The engine is gone, and with it its containers; nobody is left to be told.
+    quiet = 0
+    for _ in range(_LOOKS):
+        try:
+            found = json.loads(ask("GET", f"/containers/json?all=1&filters={filters}"))
+            for container in found:
+                ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        except (ConnectionRefusedError, FileNotFoundError):
+            return  # The engine is gone, and with it its containers; nobody is left to be told.
+        except (OSError, ValueError, http.client.HTTPException):
+            found = True
+        quiet = 0 if found else quiet + 1
+        if quiet == _QUIET_LOOKS:
+            return
+        time.sleep(_BETWEEN_LOOKS)
 
 
 def main(link: str, mark: str, folder: str) -> None:

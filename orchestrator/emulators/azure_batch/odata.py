@@ -1,7 +1,8 @@
 """OData as the service uses it: `$filter`, `$select`, `$expand`, and pages of a sorted list.
 
-A filter is parsed into a tree and evaluated on the resource; nothing is ever given to `eval`. The tree also says
-what an index can answer (see `Filter.bounds`), so that a poll of the last changes does not walk every task.
+A filter is parsed into a tree and evaluated on the resource; nothing is ever given to `eval`. Conditions are combined
+by `and` and `or` alone, as in "OData filters in Batch" of the service's reference. The tree also says what an index can
+answer (see `Filter.bounds`), so that a poll of the last changes does not walk every task.
 """
 
 from __future__ import annotations
@@ -75,12 +76,7 @@ class Either:
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
-    inner: Node
-
-
-Node = Comparison | Both | Either | Not
+Node = Comparison | Both | Either
 
 
 class Filter(Generic[_T]):
@@ -179,8 +175,6 @@ class Filter(Generic[_T]):
             return node
         if kind != "name":
             raise self._wrong(f"expected a property, found {text!r}")
-        if text.lower() == "not":
-            return Not(self._parse_one())
         if text.lower() == "startswith":
             self._take_mark("(")
             name, prop = self._property(self._take("a property")[1])
@@ -227,9 +221,6 @@ class Filter(Generic[_T]):
         if isinstance(node, Either):
             left, right = self._compile(node.left), self._compile(node.right)
             return lambda resource: left(resource) or right(resource)
-        if isinstance(node, Not):
-            inner = self._compile(node.inner)
-            return lambda resource: not inner(resource)
         read = self._properties[node.name.lower()][1].read
         wanted = node.value
         if node.operator == "startswith":

@@ -40,6 +40,8 @@ def formula(
 
     Where a task takes several nodes ``together`` (and nodes have one slot), nodes come and stay in that number.
 
+    Each choice stands alone in its statement, as in all examples of the service's: whether it takes others is not told.
+
     A target that stays the same starts no resize, even where the last one failed for want of machines.  So a pool that
     has fewer nodes than its target is asked for what it has, and by the next evaluation for all again.
     """
@@ -51,8 +53,10 @@ def formula(
         f"idle = {idle} * TimeInterval_Second;",
         f"recent = {RECENT} * TimeInterval_Second;",
         f"coming = young ? {first_nodes * slots_per_node} : 0;",
-        f"worked = max(coming, {_highest('idle', together)} : 0);",
-        f"pending = max(coming, {_highest('recent', together)} : worked);",
+        f"busy = {_highest('idle', together)} : 0;",
+        "worked = max(coming, busy);",
+        f"now = {_highest('recent', together)} : worked;",
+        "pending = max(coming, now);",
         f"wanted = (pending + {slots_per_node - 1}) / {slots_per_node};",
         f"kept = worked > 0 ? {together} : 0;",
         # A number of nodes is cut to a whole one by the service, so what is short of one is none.

@@ -41,15 +41,18 @@ class Canceller:
         self._end_at: float | None = None
         self.job_ended = False
 
-    def cancel(self, names: Iterable[str], phases: dict[str, Phase]) -> None:
-        """Tell them.  Unknown and ended tasks are ignored.  Raises NotFound where there is no job."""
+    def cancel(self, names: Iterable[str], phases: dict[str, Phase], *, all_known: bool) -> None:
+        """Tell them.  Unknown and ended tasks are ignored.  Raises NotFound where there is no job.
+
+        ``all_known``: the job has no other tasks than those of ``phases``, so that it may be ended as a whole.
+        """
         wanted = {name for name in names if phases.get(name) is not Phase.ENDED}
         if not wanted:
             return
         self._tell(wanted)
         deadline = self._now() + self._patience
         live = {name for name, phase in phases.items() if phase is not Phase.ENDED}
-        if len(wanted) >= MANY and wanted >= live:
+        if all_known and len(wanted) >= MANY and wanted >= live:
             self._disable()
             self._end_at = deadline
             return

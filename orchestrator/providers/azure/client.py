@@ -37,6 +37,8 @@ API_VERSION = "2025-06-01"
 # Tries of one call, the first wait between two and the longest, in seconds.  A longer wait that the service asks for
 # is handed to the engine, which goes on with other things meanwhile.
 TRIES = 7
+# Tries where nothing has ever answered: then it is more likely the address that is wrong than the service.
+TRIES_OF_FIRST = 4
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 8.0
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
@@ -104,6 +106,7 @@ class Batch:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._made: BatchClient | None = None
+        self._reached = False
         self.ahead = 0.0
 
     @property
@@ -134,6 +137,7 @@ class Batch:
         )
 
     def _note_time(self, response: Any) -> None:
+        self._reached = True
         try:
             told = parsedate_to_datetime(response.http_response.headers["Date"])
         except (KeyError, TypeError, ValueError):
@@ -157,6 +161,11 @@ class Batch:
             try:
                 return self._once(lambda: function(*args, **kwargs))
             except ProviderError as error:
+                if left <= TRIES - TRIES_OF_FIRST and not self._reached and _never_sent(error):
+                    raise AuthenticationFailed(
+                        f"{error.message.rstrip('.')}.",
+                        remedy=f"Check AZURE_BATCH_ENDPOINT, which is {self.settings.endpoint}, and the network.",
+                    ) from error
                 asked = error.retry_after if isinstance(error, Throttled) else None
                 if not self._again(error) or left == 0 or (asked is not None and asked > LONGEST_WAIT):
                     raise
@@ -235,6 +244,13 @@ def ours(error: AzureError) -> ProviderError:
     return kind(message, remedy=remedy)
 
 
+def _never_sent(error: ProviderError) -> bool:
+    """Whether there was no connection by which the call could have gone out."""
+    from azure.core.exceptions import ServiceRequestError
+
+    return isinstance(error.__cause__, ServiceRequestError)
+
+
 def code_of(error: BaseException) -> str:
     """The service's code behind one of our errors; empty where it did not answer."""
     from azure.core.exceptions import HttpResponseError
@@ -264,7 +280,10 @@ def _message(error: Any) -> str:
     model = getattr(error, "model", None)
     text = getattr(getattr(model, "message", None), "value", None)
     parts = [str(text).split("\n")[0] if text else _first_line(error)]
-    parts += [f"{pair.key}: {pair.value}" for pair in getattr(model, "error_values", None) or ()]
+    for pair in getattr(model, "error_values", None) or ():
+        # What follows its first sentence is the whole of what was signed.
+        value = pair.value.partition(". ")[0] if pair.key == "AuthenticationErrorDetail" else pair.value
+        parts.append(f"{pair.key}: {value}")
     return " ".join(parts)
 
 

@@ -102,11 +102,14 @@ class AzureCompute:
     def _prepared(self, request_: PoolRequest) -> request.Site:
         """The run's files in the store, and where its tasks find them."""
         from orchestrator.providers.azure import site
+        from orchestrator.storage import profile
         from orchestrator.storage.hashes import HashCache
 
         if request_.store is not None:
             self._use(request_.store)
-        return site.prepare(self._store, request_, self._batch.settings.poll_seconds, HashCache(self._home.hashes))
+        known = profile.azure(self._home)
+        hashes = HashCache(self._home.hashes)
+        return site.prepare(self._store, request_, self._batch.settings.poll_seconds, hashes, environ=known)
 
     def pool_status(self, pool: str) -> PoolStatus:
         return self._pool(pool).status()
@@ -120,7 +123,10 @@ class AzureCompute:
         wanted, place = self._request, self._site
         if wanted is None or place is None or wanted.name != pool:
             raise NotFound(f"The pool {pool} has not been made through this connection.")
-        return submit.submit(self._batch, pool, (request.task_body(task, wanted, place) for task in tasks))
+        progress = self._watch(pool)
+        for name in submit.submit(self._batch, pool, (request.task_body(task, wanted, place) for task in tasks)):
+            progress.added(name)
+            yield name
 
     def changes(self, pool: str, cursor: str | None, wait: float) -> Changes:
         progress = self._watch(pool)
@@ -135,7 +141,8 @@ class AzureCompute:
             grace = float((self._request.job.get("grace") if self._request is not None else None) or 0.0)
             patience = grace + self._batch.settings.poll_seconds + MARGIN
             self._cancellers[pool] = Canceller(self._batch, self._store, pool, patience=patience)
-        self._cancellers[pool].cancel(names, self._watch(pool).phases)
+        progress = self._watch(pool)
+        self._cancellers[pool].cancel(names, progress.phases, all_known=progress.all_known)
 
     def read_log(self, pool: str, task: str, stream: str, offset: int, size: int) -> bytes:
         if stream not in ("stdout", "stderr"):

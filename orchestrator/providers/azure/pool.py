@@ -107,13 +107,19 @@ class Pool:
 
     def _take_over(self) -> None:
         pool = self._batch.call(self._batch.sdk.get_pool, self.name)
-        if owned.tags(pool.metadata).get(request.OWNER) is None:
+        tags = owned.tags(pool.metadata)
+        if tags.get(request.OWNER) is None:
             raise InvalidRequest(
                 f"The Batch account has a pool '{self.name}' that this program did not make.",
                 remedy="Give the sweep another name, or delete that pool.",
             )
         if _text(pool.state) == "deleting":
             raise Unavailable(f"The pool {self.name} is still being deleted.")
+        if float(tags.get(request.LEASE, "inf")) < self._now() + self._batch.ahead:
+            # Its formula gives it no machine any more.
+            for kind in (owned.JOB, owned.POOL):
+                owned.delete(self._batch, kind, self.name)
+            raise Unavailable(f"The lease of the pool {self.name} is over: it is deleted, and then made anew.")
 
     def _create_job(self, body: dict[str, Any]) -> None:
         from azure.batch.models import BatchJobCreateOptions
@@ -159,7 +165,8 @@ class Pool:
         self._ledger.note(now, self._rate(pool, nodes))
         if _text(pool.state) == "deleting":
             return self._status(PoolState.DELETING)
-        trouble = states.trouble(pool.resize_errors, nodes=nodes.paid)
+        # Preempted nodes count: the service brings them back, whatever it refuses beside.
+        trouble = states.trouble(pool.resize_errors, nodes=nodes.dedicated + nodes.spot)
         if trouble is not None and trouble.lasting:
             return self._status(PoolState.FAILED, f"The pool gets no nodes: {trouble.reason} {trouble.remedy}".strip())
         if trouble is not None:

@@ -44,7 +44,8 @@ class Cursor:
 
 
 class Progress:
-    """Looks at one job.  ``phases`` is where each task was when it was last seen.
+    """Looks at one job.  ``phases`` is where each task was when it was last seen, and ``all_known`` whether these are
+    all that it has, as far as they were added through this connection.
 
     ``job_ended``: the service leaves the waiting tasks of a job that was ended in its queue for ever; here they have
     ended with it.
@@ -71,6 +72,11 @@ class Progress:
         self._feed = feed.Position()
         self.phases: dict[str, Phase] = {}
         self.job_ended = False
+        self.all_known = False
+
+    def added(self, name: str) -> None:
+        """The service has taken this task: it is there before any list shows it."""
+        self.phases.setdefault(name, Phase.QUEUED)
 
     def changes(self, cursor: str | None, wait: float) -> Changes:
         """One look, or several until something has changed or ``wait`` seconds are over.  Raises NotFound."""
@@ -97,7 +103,7 @@ class Progress:
             events.append(change)
             phases[change.name] = change.phase
             since = max(since, change.at)
-        self.phases = phases
+        self.phases, self.all_known = phases, True
         self._recent = {
             event.name: (event.phase, event.at)
             for event in events

@@ -1,21 +1,16 @@
 """Where the Batch account is and who we are there: from the environment, else from a profile file, never from a spec.
 
-The file is ``profiles.toml`` in ``$ORCHESTRATE_HOME``; its table ``[azure]`` has the same names in lower case without
-``AZURE_``: ``batch_endpoint``, ``batch_account``, ``batch_key`` and so on.  Without a key the credentials are those of
-Entra ID, as ``azure.identity.DefaultAzureCredential`` finds them.
+Without a key the credentials are those of Entra ID, as ``azure.identity.DefaultAzureCredential`` finds them.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.errors import AuthenticationFailed, UsageError
+from orchestrator.errors import AuthenticationFailed
+from orchestrator.storage import profile
 from orchestrator.storage.layout import Home
 
 # Seconds between two looks: at the service, and at an emulator on this machine, which costs nothing to ask.
@@ -31,6 +26,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``endpoint`` is the Batch account's URL; ``key`` its shared key, None for Entra ID.  Keys are never shown.
+    ``storage`` is the URL of the store of runs that name none.
 
     ``registry_identity`` and ``batch_resource`` are resource ids: of a user-assigned managed identity, and of the
     Batch account.  ``start_command`` is run as root by each node when it starts.
@@ -62,14 +58,9 @@ def is_local(endpoint: str) -> bool:
     return urlsplit(endpoint).hostname in _LOOPBACK
 
 
-def profile_file(home: Home) -> Path:
-    return home.path / "profiles.toml"
-
-
 def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
     """Raises AuthenticationFailed naming the variable that is missing, UsageError for a wrong profile file."""
-    values = _profile(profile_file(home))
-    values.update({name: value for name, value in (os.environ if environ is None else environ).items() if value})
+    values = profile.azure(home, environ)
     endpoint = values.get("AZURE_BATCH_ENDPOINT", "").rstrip("/")
     if not endpoint:
         raise AuthenticationFailed(
@@ -96,7 +87,7 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
         endpoint,
         account,
         key,
-        values.get("AZURE_STORAGE_URL"),
+        _storage(values),
         values.get("AZURE_REGISTRY_SERVER"),
         values.get("AZURE_REGISTRY_USERNAME"),
         values.get("AZURE_REGISTRY_PASSWORD"),
@@ -109,34 +100,19 @@ def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
 
 def store_url(known: Settings) -> str:
     """The store of runs whose spec names none.  Raises AuthenticationFailed naming the variable that is missing."""
-    if known.storage is not None:
-        return known.storage
-    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
-    if not account:
-        pairs = (part.split("=", 1) for part in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
-        account = dict(pair for pair in pairs if len(pair) == 2).get("AccountName")
-    if not account:
+    if known.storage is None:
         raise AuthenticationFailed(
             "AZURE_STORAGE_ACCOUNT is not set, so there is no place for code, logs and results.",
             remedy="Set it to the name of a storage account, or write storage: az://ACCOUNT/CONTAINER in the spec.",
         )
-    return f"az://{urlsplit(f'//{account}').hostname}/{DEFAULT_CONTAINER}"
+    return known.storage
 
 
-def _profile(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text("utf-8")
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UsageError(f"The profile file {path} cannot be read: {error.strerror}.") from error
-    try:
-        table = tomllib.loads(text).get("azure", {})
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"The profile file {path} is no TOML: {error}.") from error
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise UsageError(f"The table [azure] in {path} must hold names with texts alone.")
-    if mode & (stat.S_IRGRP | stat.S_IROTH) and any("key" in name or "password" in name for name in table):
-        raise UsageError(f"The profile file {path} holds a key and others may read it.", remedy=f"chmod 600 {path}")
-    return {f"AZURE_{name.upper()}": value for name, value in table.items()}
+def _storage(values: Mapping[str, str]) -> str | None:
+    if "AZURE_STORAGE_URL" in values:
+        return values["AZURE_STORAGE_URL"]
+    account = values.get("AZURE_STORAGE_ACCOUNT")
+    if account is None:
+        pairs = (part.split("=", 1) for part in values.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
+        account = dict(pair for pair in pairs if len(pair) == 2).get("AccountName")
+    return f"az://{urlsplit(f'//{account}').hostname}/{DEFAULT_CONTAINER}" if account else None

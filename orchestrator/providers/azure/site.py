@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
@@ -45,14 +45,19 @@ def prepare(
     poll_seconds: float,
     hashes: HashCache | None,
     now: Callable[[], float] = time.time,
+    *,
+    environ: Mapping[str, str] | None = None,
 ) -> Site:
-    """Store what all tasks need, as far as it is not there, and the grants with which they reach it."""
+    """Store what all tasks need, as far as it is not there, and the grants with which they reach it.
+
+    ``environ`` is what is known of the accounts whose containers are mounted; None: the environment.
+    """
     store.ensure()
     # An emulator on this machine costs nothing to ask, so that all goes faster there.
     place = replace(
         site(store, wanted.lease_until, now()),
         heartbeat=3 * poll_seconds,
-        mounts=_mounts(store.account, wanted, now()),
+        mounts=_mounts(store.account, wanted, now(), environ),
     )
     key, data = runner()
     if not store.exists(key):
@@ -88,11 +93,13 @@ def _signer(account: Account, lease_until: float, now: float) -> Signer:
     return _delegated(account, now, expiry, https=_secure(account))
 
 
-def _mounts(own: Account, wanted: PoolRequest, now: float) -> tuple[request.Mount, ...]:
+def _mounts(
+    own: Account, wanted: PoolRequest, now: float, environ: Mapping[str, str] | None
+) -> tuple[request.Mount, ...]:
     """What the nodes have mounted, each with a grant to read and list that one container until the lease ends."""
     found = []
     for name, container in request.mounted(wanted.job):
-        account = own if name == own.name else Account.from_environment(name)
+        account = own if name == own.name else Account.from_environment(name, environ)
         token = _signer(account, wanted.lease_until, now).container(container, "rl")
         found.append(request.Mount(name, container, token))
     return tuple(found)

@@ -20,7 +20,8 @@ from orchestrator.testing.conformance import job
 from tests.emulators.recorder import Recorder
 
 _numbers = itertools.count(1)
-PATIENCE = 20.0
+# Seconds.  It only ends a test that hangs: machines of tests may be slow for minutes.
+PATIENCE = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +149,10 @@ class Watch:
 
     def phases(self, name: str) -> list[Phase]:
         return [event.phase for event in self.heard if event.name == name]
+
+    def one_runs(self) -> bool:
+        """Whether any task has been seen running: several calls add tasks at once, so nobody knows which is first."""
+        return any(event.phase is Phase.RUNNING for event in self.heard)
 
     def until(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

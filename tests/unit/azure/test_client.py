@@ -48,8 +48,9 @@ def test_what_does_not_exist_is_not_found_and_has_its_code(batch: Batch) -> None
 
 def test_a_wrong_key_says_which_variable_to_check(settings: Settings) -> None:
     wrong = Batch(replace(settings, key="d3Jvbmc="))
-    with pytest.raises(AuthenticationFailed, match="AZURE_BATCH_KEY"):
+    with pytest.raises(AuthenticationFailed, match="AZURE_BATCH_KEY") as error:
         wrong.call(wrong.sdk.get_pool, "p")
+    assert "string to sign" not in str(error.value), "what was signed is of no use to whoever has a wrong key"
 
 
 def test_a_key_that_is_none_says_so(settings: Settings) -> None:
@@ -70,10 +71,24 @@ def test_who_is_not_signed_in_is_told_how_in_one_sentence(tmp_path: Path) -> Non
     assert "az login" in told
 
 
-def test_an_endpoint_that_nobody_answers_at_is_unavailable(settings: Settings, slept: Slept) -> None:
+def test_an_endpoint_that_nobody_has_ever_answered_at_says_which_variable_to_check(
+    settings: Settings, slept: Slept
+) -> None:
     nobody = Batch(replace(settings, endpoint="http://127.0.0.1:9"), sleep=slept)
-    with pytest.raises(Unavailable, match="did not answer"):
+    with pytest.raises(
+        AuthenticationFailed, match=r"did not answer.*AZURE_BATCH_ENDPOINT, which is http://127.0.0.1:9"
+    ):
         nobody.call(nobody.sdk.get_pool, "p")
+    assert len(slept) == client.TRIES_OF_FIRST - 1
+
+
+def test_a_service_that_has_answered_and_is_gone_may_come_back(slept: Slept) -> None:
+    with AzureBatchEmulator() as own:
+        batch = Batch(Settings(own.endpoint, own.account, own.key), sleep=slept)
+        list(batch.pages(batch.sdk.list_pools()))
+    with pytest.raises(Unavailable, match="did not answer") as error:
+        list(batch.pages(batch.sdk.list_pools()))
+    assert error.value.retryable
     assert len(slept) == client.TRIES - 1
 
 

@@ -24,6 +24,7 @@ workload:
 parameters: {x: [1, 2, 3]}
 search: {metric: loss, goal: minimize}
 limits: {parallel: 2}
+storage: az://real/store
 """
 TRAIN = """
 import sys, time
@@ -43,7 +44,8 @@ def test_a_sweep_runs_on_the_emulated_cloud_and_its_results_outlive_it(tmp_path:
     for name, text in (("code/train.py", TRAIN), ("data/wanted", "4")):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
-    env = {**os.environ, "ORCHESTRATE_HOME": str(tmp_path / "home")}
+    # What leads to the real cloud is no way out of the emulated one.
+    env = {**os.environ, "ORCHESTRATE_HOME": str(tmp_path / "home"), "AZURE_STORAGE_URL": "az://real/other"}
 
     def call(*arguments: str) -> str:
         program = [sys.executable, "-m", "orchestrator", *arguments]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,23 @@ def test_grants_of_a_task_that_waited_for_days_still_work(cloud: Cloud) -> None:
     lease = time.time() + 5 * 86400
     place = site.site(store, lease, time.time())
     assert time.strftime("%Y-%m-%dT%H", time.gmtime(lease + 3600)) in place.token("k", "r")
+
+
+def granted_a_day_ago(cloud: Cloud, days_left: float) -> str:
+    store = cloud.connect("granted")._store
+    store.put("granted/input", b"x")
+    now = time.time()
+    return site.site(store, now + days_left * 86400, now - 86400).link("granted/input")
+
+
+def test_what_was_granted_a_day_ago_is_still_given(cloud: Cloud) -> None:
+    with urllib.request.urlopen(granted_a_day_ago(cloud, days_left=4.0)) as answer:
+        assert answer.read() == b"x"
+
+
+def test_what_was_granted_for_a_lease_that_is_over_is_given_no_more(cloud: Cloud) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(granted_a_day_ago(cloud, days_left=-0.1))
 
 
 def test_the_store_of_runs_is_told_or_the_variable_that_is_missing(cloud: Cloud, tmp_path: Path) -> None:

@@ -9,6 +9,12 @@ the text.
 from __future__ import annotations
 
 
+def sentence(text: str) -> str:
+    """The text with an end, which a provider's own words may lack, so that another sentence can follow."""
+    text = text.rstrip()
+    return text if not text or text[-1] in ".:;!?" else f"{text}."
+
+
 class OrchestrateError(Exception):
     """Base of all our errors."""
 
@@ -20,7 +26,7 @@ class OrchestrateError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip() if self.remedy else self.message
+        return f"{sentence(self.message)} {self.remedy}" if self.remedy else self.message
 
 
 class UsageError(OrchestrateError):

@@ -48,10 +48,11 @@ class Lines:
         if progress.stopping and progress.stopping != self._stopping and progress.phase is not RunPhase.FINISHED:
             self._stopping = progress.stopping
             say(stopping_line(progress))
-        if now - self._summary >= SUMMARY_SECONDS and progress.phase is RunPhase.WORKING:
+        if now - self._summary >= SUMMARY_SECONDS and progress.phase is not RunPhase.FINISHED:
             self._summary = now
-            self._unnamed = 0
-            say(self._summed(progress, now))
+            if progress.phase is RunPhase.WORKING:
+                self._unnamed = 0
+                say(self._summed(progress, now))
             if progress.note and progress.note != self._note:
                 say(printable(progress.note))
             self._note = progress.note

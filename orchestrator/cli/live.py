@@ -165,7 +165,7 @@ class LiveView:
             parts += _rows("best", [seen.best])
         parts += _rows("running", [self._running(one) for one in seen.first[:rows]], seen.running - rows)
         parts += _rows("ended", self._ended_rows(recent))
-        if seen.note and not seen.stopping:
+        if seen.note and (not seen.stopping or (seen.phase is RunPhase.DELETING and seen.note not in seen.stopping)):
             parts.append(Text(printable(seen.note), style="yellow", no_wrap=True, overflow="ellipsis"))
         stopping = seen.stopping or self._asked_to_stop()
         if stopping:

@@ -17,7 +17,7 @@ from orchestrator.engine import machine as m
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.record import Outcome, Record, finite
 from orchestrator.engine.retry import retrying
-from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled, UsageError
+from orchestrator.errors import InvalidRequest, NotFound, ProviderError, Throttled, UsageError, sentence
 from orchestrator.providers.base import (
     Cause,
     Compute,
@@ -595,9 +595,12 @@ class Driver:
             if error.retryable and now - self._delete_asked < DELETE_PATIENCE:
                 self._later([m.DeletePool()], error)
                 return
-            reason = f"pool {self._pool} could not be deleted and may still cost money: {error}"
+            if ("create-pool", self._pool) in self._record.unconfirmed():
+                reason = f"{sentence(str(error))} Whether anything of pool {self._pool} was made is not known"
+            else:
+                reason = f"pool {self._pool} could not be deleted and may still cost money: {str(error).rstrip('.')}"
             with self._record.transaction():
-                self._finish(m.Finish(m.RunStatus.BROKEN, f"{reason} Run `orchestrate gc`."))
+                self._finish(m.Finish(m.RunStatus.BROKEN, f"{reason}; `orchestrate gc` finds what there is."))
         else:
             self._feed_all(self._pool_seen(self._clock.now()))  # a local pool is gone at once
 

@@ -130,3 +130,17 @@ def test_the_end_before_its_time_is_said_once(capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr().err == (
         "Stopping: interrupted by Ctrl-C; waiting for 2 trials to stop (Ctrl-C again to leave at once)\n"
     )
+
+
+def test_why_a_pool_cannot_be_given_back_is_shown_while_that_is_tried(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = progress(phase=RunPhase.DELETING, stopping="Ctrl-C", note="the service does not answer")
+    view, console = live()
+    view(seen, [])
+    assert "the service does not answer" in drawn(view, console)
+    monkeypatch.setattr("orchestrator.cli.lines.SUMMARY_SECONDS", 0.0)
+    lines = Lines("acc")
+    lines(seen, [])
+    lines(seen, [])
+    assert capfd.readouterr().err.count("the service does not answer") == 1

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.engine import machine as m
 from orchestrator.engine.driver import Driver, Finished, Progress
 from orchestrator.engine.record import Record
-from orchestrator.errors import UsageError
+from orchestrator.errors import AuthenticationFailed, UsageError
 from orchestrator.providers.base import (
     Capabilities,
     Cause,
@@ -112,6 +112,50 @@ def test_what_was_decided_and_never_sent_before_the_run_stopped_is_not_waited_fo
     assert compute.submitted == ["t000000-a1", "t000001-a1"]
     assert record.counts()["failed"] == 2
     assert clock.now() < 1000.0 + rules.grace
+
+
+class Forbidding(FailingCompute):
+    """Its account refuses every call, or every call since the pool was made."""
+
+    def __init__(self, clock: Clock, *, made: bool) -> None:
+        super().__init__(clock)
+        self._made = made
+
+    def create_pool(self, request: PoolRequest) -> None:
+        if not self._made:
+            raise AuthenticationFailed("Wrong key", remedy="Set the right one.")
+
+    def delete_pool(self, pool: str) -> None:
+        raise AuthenticationFailed("Wrong key", remedy="Set the right one.")
+
+    def pool_status(self, pool: str) -> PoolStatus:
+        raise AuthenticationFailed("Wrong key", remedy="Set the right one.")
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (False, "Wrong key. Set the right one. Whether anything of pool s was made is not known"),
+        (True, "pool s could not be deleted and may still cost money: Wrong key. Set the right one"),
+    ],
+)
+def test_a_pool_that_cannot_be_deleted_is_said_to_cost_money_only_where_it_was_made(
+    tmp_path: Path, made: bool, told: str
+) -> None:
+    clock = Clock()
+    spec = Spec.model_validate({"name": "s", "workload": {"command": "true"}})
+    record = Record.create(tmp_path / "record.db", {"total": 1})
+    driver = Driver(
+        PoolRequest("s", {}, Machine(), 2, None, 0.0, 0.0),
+        m.Rules(window=2, total=1),
+        record,
+        Forbidding(clock, made=made),
+        LocalStore(tmp_path),
+        make_search(spec),
+        clock,
+    )
+    assert driver.run() is m.RunStatus.BROKEN
+    assert record.facts()["reason"] == f"{told}; `orchestrate gc` finds what there is."
 
 
 class SlowlyGone(FailingCompute):

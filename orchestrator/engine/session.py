@@ -68,7 +68,7 @@ def requests(plan: Plan, home: Home) -> Iterator[Call]:
     spec = plan.spec
     job = job_document(spec, "RUN", plan.base, None)
     wanted = replace(
-        pool_request(spec, "RUN", job, time.time()),
+        pool_request(spec, "RUN", job, time.time(), plan.trials),
         secrets={name: f"<value of {name}>" for name in spec.workload.secrets},
         store=spec.storage,
     )
@@ -201,7 +201,7 @@ def drive(run: str, home: Home, observer: Observer | None = None, *, reopen: boo
                 sources.check_points(plan.search, record, run)
             store = open_store(facts["store"], home)
             request = replace(
-                pool_request(spec, run, facts["job"], facts["created"]),
+                pool_request(spec, run, facts["job"], facts["created"], plan.trials),
                 secrets=secret_values(spec),
                 store=facts["store"],
                 image=facts.get("image") or spec.workload.image,

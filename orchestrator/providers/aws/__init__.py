@@ -74,7 +74,7 @@ def checks(home: Home) -> Iterator[Check]:
 
 
 def fix(home: Home) -> Iterator[Check]:
-    """Find or make what all runs of the account share; what was made is written into the profile file."""
+    """Find or make what all runs of the account share; of a real one, what was made is written into the profile."""
     from orchestrator.providers.aws import account
 
     with closing(Aws()) as aws:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -94,6 +95,26 @@ def test_what_is_missing_is_made_once_and_then_nothing_is_missing(cloud: Cloud) 
     assert profile.read_text() == before
     roles = [role["RoleName"] for role in cloud.client("iam").list_roles()["Roles"]]
     assert len(roles) == len(set(roles))
+
+
+@pytest.mark.parametrize("before", [None, '[aws]\nstorage = "s3://mine/runs"\n', '[azure]\nkey = "stays"\n'])
+def test_what_an_emulated_cloud_got_is_told_and_never_written_into_the_profile(
+    cloud: Cloud, before: str | None
+) -> None:
+    cloud.wire.disturb = simulator(lambda action: True)
+    profile = cloud.home.path / "profiles.toml"
+    if before is not None:
+        profile.parent.mkdir(parents=True, exist_ok=True)
+        profile.write_text(before)
+    environ = {"AWS_ENDPOINT_URL": cloud.endpoint}
+    found = list(account.fix(cloud.connect()._aws, settings.load(cloud.home, environ), profile))
+    assert (profile.read_text() if profile.exists() else None) == before
+    told = dict(word.split("=", 1) for word in shlex.split(found[-1].detail) if word.startswith(settings.PREFIX))
+    known = settings.load(cloud.home, {**environ, **told})
+    assert (known.job_role, known.execution_role) == (account.TASKS, account.EXECUTION)
+    assert (known.events or "").endswith(account.EVENTS)
+    again = list(account.fix(cloud.connect()._aws, known, profile))
+    assert "profile" not in {check.name for check in again}, "with these variables nothing is missing"
 
 
 def test_a_region_without_a_network_gets_the_default_one(cloud: Cloud) -> None:

@@ -209,9 +209,10 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take: calls to the provider, the price of an hour with all slots busy in US$, and warnings.
+    """What a run would take: calls to the provider, the most that an hour can cost in US$, and warnings.
 
-    ``image`` is the request's image by its digest, as the provider finds it now; empty where it does not know.
+    ``usual`` is what such an hour usually costs, where that is less: spot machines have no fixed price.  ``image`` is
+    the request's image by its digest, as the provider finds it now; empty where it does not know.
     """
 
     api_calls: int
@@ -221,6 +222,7 @@ class Estimate:
     machine: str = ""
     warnings: Sequence[str] = ()
     image: str = ""
+    usual: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,9 +197,26 @@ def test_the_printed_policy_allows_every_call_of_a_run_and_nothing_that_no_run_n
     assert refused == set()
     made = {permissions.action(*name.replace("cloudwatch-", "").split(".")) for name in cloud.wire.calls}
     indirect = {"ec2:CreateTags", "batch:TagResource", "iam:PassRole", "logs:GetLogEvents", "sts:GetCallerIdentity"}
-    # Only called where the emulator does not end jobs at once, and where an upload was broken off.
-    rare = {"batch:TerminateJob", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+    # Only called where the emulator does not end jobs at once, where an upload was broken off, and with spot machines.
+    rare = {
+        "batch:TerminateJob",
+        "ec2:DescribeSpotPriceHistory",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    }
     assert {action for action, _ in permissions.actions(user)} - made - indirect <= rare
+
+
+def test_the_page_shows_the_policy_that_is_printed() -> None:
+    user = permissions.for_user("us-east-1", "1", "s3://bucket", {}, "https://sqs/1/orchestrate-events")
+    page = (Path(__file__).parents[3] / "docs" / "aws.md").read_text()
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    told = {
+        action
+        for one in shown["Statement"]
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    assert told == {action for action, _ in permissions.actions(user)}
 
 
 def test_whoever_has_the_printed_policy_and_no_more_is_told_that_all_is_well(cloud: Cloud) -> None:

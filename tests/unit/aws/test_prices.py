@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 from botocore.awsrequest import AWSResponse
 
+from orchestrator.providers import catalogue
 from orchestrator.providers.aws import request as bodies
 from orchestrator.providers.aws.prices import EVERY, PRODUCTS, SpotPrices
 from orchestrator.providers.base import Machine
@@ -183,6 +184,22 @@ def test_a_price_of_one_s_own_needs_no_question(cloud: Cloud) -> None:
         assert cloud.wire.calls[HISTORY] == 0
     finally:
         cloud.client("ec2").terminate_instances(InstanceIds=rented)
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_plan_is_bound_by_the_price_on_demand_and_tells_the_usual_one(cloud: Cloud, gpus: int) -> None:
+    compute, need = cloud.connect(), Machine(gpus=gpus, gpu="T4" if gpus else None)
+    full = compute.estimate(request(machine=need), 2)
+    spot = compute.estimate(request(machine=need, spot=True), 2)
+    assert (spot.rate, full.usual) == (full.rate, None)
+    assert spot.usual is not None
+    assert 0 < spot.usual < spot.rate
+    if gpus:
+        size = catalogue.find("aws", T4)
+        assert size is not None
+        assert (spot.rate, spot.usual) == (2 * ON_DEMAND, pytest.approx(2 * (size.spot or 0.0)))
+    own = compute.estimate(request(machine=need, spot=True, price=0.1), 2)
+    assert (own.rate, own.usual) == (pytest.approx(0.2), None)
 
 
 def test_a_plan_with_a_fallback_counts_both_environments(cloud: Cloud) -> None:

@@ -103,11 +103,14 @@ def _show(plan: Plan) -> None:
 
 
 def _cost(plan: Plan) -> str:
+    hourly = f"{money(plan.estimate.rate)} an hour"
+    if plan.estimate.usual is not None:
+        hourly += f", usually {money(plan.estimate.usual)} as spot"
     if plan.cost is None:
-        return f"{money(plan.estimate.rate)} an hour, without a limit (limits.max_cost sets one)"
+        return f"{hourly}, without a limit (limits.max_cost sets one)"
     if plan.estimate.rate == 0:
         return money(0.0)
-    return f"at most {money(plan.cost)}, {money(plan.estimate.rate)} an hour"
+    return f"at most {money(plan.cost)}, {hourly}"
 
 
 def _requests(plan: Plan, home: Home, as_json: bool) -> None:

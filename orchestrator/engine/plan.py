@@ -65,7 +65,7 @@ def make_plan(
             remedy=f"It knows: {', '.join(can.stores)}.",
         )
     search = make_search(spec, base, listing=listing, earlier=earlier)
-    estimate = compute.estimate(pool_request(spec, "plan", {}, 0.0), search.size or 0)
+    estimate = compute.estimate(pool_request(spec, "plan", {}, 0.0, search.size), search.size or 0)
     return Plan(spec, base, search, can, estimate, search.size, _most_cost(spec, search.size, estimate))
 
 
@@ -122,8 +122,11 @@ def rules(plan: Plan) -> Rules:
     )
 
 
-def pool_request(spec: Spec, run: str, job: dict[str, object], now: float) -> PoolRequest:
-    """What the provider is asked for.  The values of the secrets are put in by the one who drives, last."""
+def pool_request(spec: Spec, run: str, job: dict[str, object], now: float, trials: int | None) -> PoolRequest:
+    """What the provider is asked for.  The values of the secrets are put in by the one who drives, last.
+
+    ``trials`` is None where only running shows how many there are.
+    """
     need, pool = spec.resources, spec.pool
     return PoolRequest(
         name=run,
@@ -145,6 +148,7 @@ def pool_request(spec: Spec, run: str, job: dict[str, object], now: float) -> Po
         user=spec.workload.user,
         labels={"run": run, "sweep": spec.name},
         nodes=need.nodes,
+        tasks=trials,
     )
 
 

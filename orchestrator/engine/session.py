@@ -213,7 +213,7 @@ def _drive(run: str, home: Home, record: Record, observer: Observer | None) -> t
         owed = facts["status"] in _STOPPED or limits.time_is_over(facts.get("started"), time.time())
         store = open_store(facts["store"], home)
         request = replace(
-            pool_request(spec, run, facts["job"], facts.get("reopened") or facts["created"]),
+            pool_request(spec, run, facts["job"], facts.get("reopened") or facts["created"], plan.trials),
             secrets=secret_values(spec),
             store=facts["store"],
             image=facts.get("image") or spec.workload.image,

@@ -156,7 +156,8 @@ class PoolRequest:
     to nothing.  ``secrets`` are values for the tasks' environment: they go to the provider's own secret channel, are
     never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a
     container) and ``user`` are for containers of this machine.  ``store`` is the URL of the object store that the run
-    is kept in; None: the provider's own choice.  ``nodes`` is how many machines each task takes together.
+    is kept in; None: the provider's own choice.  ``nodes`` is how many machines each task takes together, ``tasks`` how
+    many there will be at once at most; None where only running shows it.
     """
 
     name: str
@@ -180,6 +181,7 @@ class PoolRequest:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     store: str | None = None
     nodes: int = 1
+    tasks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +209,10 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take: calls to the provider, the price of an hour with all slots busy in US$, and warnings.
+    """What a run would take: calls to the provider, the most that an hour can cost in US$, and warnings.
 
-    ``image`` is the request's image by its digest, as the provider finds it now; empty where it does not know.
+    ``usual`` is what such an hour usually costs, where that is less: spot machines have no fixed price.  ``image`` is
+    the request's image by its digest, as the provider finds it now; empty where it does not know.
     """
 
     api_calls: int
@@ -219,6 +222,7 @@ class Estimate:
     machine: str = ""
     warnings: Sequence[str] = ()
     image: str = ""
+    usual: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

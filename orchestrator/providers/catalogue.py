@@ -27,7 +27,8 @@ _ALIASES = {"A100-40GB": "A100", "V100-16GB": "V100", "H100-80GB": "H100"}
 class MachineSize:
     """One row.  ``memory`` and ``gpu_memory`` (of one GPU) in bytes; ``price`` on demand and ``spot`` in US$ an hour.
 
-    ``retired`` says since when the size is no longer offered; such a size is never chosen by itself.
+    ``date`` and ``source`` are those of ``price``; ``spot_source`` says both of ``spot``.  ``retired`` says since when
+    the size is no longer offered; such a size is never chosen by itself.
     """
 
     cloud: str
@@ -42,6 +43,7 @@ class MachineSize:
     region: str
     date: str
     source: str
+    spot_source: str
     retired: str | None = None
 
     def slots(self, need: Machine) -> int:
@@ -78,6 +80,7 @@ def _table() -> dict[str, dict[str, MachineSize]]:
 
 def _size(row: dict[str, Any], sources: dict[str, dict[str, str]]) -> MachineSize:
     source = sources[row["source"]]
+    spot_source = sources[row.get("spot_source", row["source"])]
     return MachineSize(
         row["cloud"],
         row["name"],
@@ -91,6 +94,7 @@ def _size(row: dict[str, Any], sources: dict[str, dict[str, str]]) -> MachineSiz
         row["region"],
         source["date"],
         source["what"],
+        f"{spot_source['what']} ({spot_source['date']})",
         row.get("retired"),
     )
 
@@ -148,6 +152,7 @@ def choose(cloud: str, need: Machine, *, spot: bool = False, vm_size: str | None
 
 
 def _price(size: MachineSize, spot: bool) -> float:
+    """Where nobody has told its spot price, its price on demand: so it is chosen only where even that is the lowest."""
     price = size.spot if spot and size.spot is not None else size.price
     return float("inf") if price is None else price
 
@@ -159,7 +164,8 @@ def _unknown(cloud: str, name: str, need: Machine) -> MachineSize:
     gpus = max(1.0, need.gpus) if need.gpus else 0.0
     gpu = gpu_name(need.gpu or "unknown") if need.gpus else None
     memory = max(need.memory or 0, GIB)
-    return MachineSize(cloud, name, cpus, memory, gpus, gpu, None, None, None, "", "", "the name that the user gave")
+    told = "the name that the user gave"
+    return MachineSize(cloud, name, cpus, memory, gpus, gpu, None, None, None, "", "", told, told)
 
 
 def _nothing_fits(cloud: str, need: Machine) -> InvalidRequest:

@@ -6,12 +6,12 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ from orchestrator.emulators.aws import emulated_aws
 from orchestrator.emulators.childserver import ServerFailed
 from orchestrator.emulators.emulated import environment
 from orchestrator.providers.aws import connect
+from orchestrator.providers.aws.settings import PREFIX
 from orchestrator.storage.layout import Home, RunKeys
 from orchestrator.storage.open import open_store
 from orchestrator.storage.s3 import S3Store
@@ -160,14 +161,15 @@ def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_c
         proxy = started.enter_context(FaultyProxy(variables["AWS_ENDPOINT_URL"], 0.2, seed=5))
         env = {**os.environ, **variables, "AWS_ENDPOINT_URL": proxy.endpoint, "ORCHESTRATE_HOME": str(home.path)}
         # The roles, and the queue of events by which killed containers are heard of.
-        subprocess.run(
-            [*program, "doctor", "--provider", "aws", "--fix"],
+        fixed = subprocess.run(
+            [*program, "doctor", "--provider", "aws", "--fix", "--json"],
             cwd=tmp_path,
             env={**env, "AWS_ENDPOINT_URL": variables["AWS_ENDPOINT_URL"]},
-            capture_output=True,
+            stdout=subprocess.PIPE,
         )
-        profile = tomllib.loads((home.path / "profiles.toml").read_text())
-        assert profile["aws"]["events"]
+        made = next(check for line in fixed.stdout.splitlines() if (check := json.loads(line))["check"] == "profile")
+        env.update(word.split("=", 1) for word in shlex.split(made["detail"]) if word.startswith(PREFIX))
+        assert env[f"{PREFIX}EVENTS"]
         reaper = Reaper(engine_host, seed=11)
         reaper.start()
         started.callback(reaper.stop)

@@ -4,7 +4,8 @@ settings, client    where we are and with which network and roles; calls, their 
 request, boot       what is sent, made without any call: bodies, and the first words of a task's container
 preview             the same as a plan shows it
 network, pool       what is found in the account; environment, queue and definition, made and taken down
-ledger, site        what the machines have cost; what a run's tasks find in the store
+prices, ledger      what spot machines cost now; what all machines have cost
+site                what a run's tasks find in the store
 submit, cancel      array jobs, each once; tasks stopped
 progress            what has changed, by a constant number of calls: what runners tell (feed), what events tell (alarms)
 states, logs, owned the service's words in ours; what tasks print; everything of ours in the account
@@ -74,7 +75,7 @@ def checks(home: Home) -> Iterator[Check]:
 
 
 def fix(home: Home) -> Iterator[Check]:
-    """Find or make what all runs of the account share; what was made is written into the profile file."""
+    """Find or make what all runs of the account share; of a real one, what was made is written into the profile."""
     from orchestrator.providers.aws import account
 
     with closing(Aws()) as aws:

@@ -1,6 +1,7 @@
 """What an account needs once for all runs: found where it is there, else made, and written into the profile.
 
-Everything has a fixed name, so that to do it again finds what the first time made.
+Everything has a fixed name, so that to do it again finds what the first time made.  An emulated cloud is gone tomorrow,
+and the profile may be that of an account which stays: of such a cloud nothing is written.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from orchestrator.errors import InvalidRequest, MachineError, NotFound
 from orchestrator.providers.aws import network, permissions
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.request import OWNER, partition
-from orchestrator.providers.aws.settings import Settings
+from orchestrator.providers.aws.settings import PREFIX, Settings
 from orchestrator.providers.checks import Check
 
 INSTANCES, TASKS, EXECUTION = "orchestrate-instances", "orchestrate-tasks", "orchestrate-execution"
@@ -84,7 +86,12 @@ def fix(aws: Aws, settings: Settings, profile: Path) -> Iterator[Check]:
     if settings.events is None:
         values["events"] = _events(aws, number)
         yield Check("events", "ok", values["events"])
-    if values:
+    if values and settings.endpoint is not None:
+        variables = " ".join(f"{PREFIX}{name.upper()}={shlex.quote(value)}" for name, value in values.items())
+        yield Check(
+            "profile", "ok", f"left as it is, since this cloud is an emulated one; to use all that: {variables}"
+        )
+    elif values:
         _write(profile, values)
         yield Check("profile", "ok", f"{', '.join(values)} written to {profile}")
 

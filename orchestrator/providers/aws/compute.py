@@ -84,8 +84,10 @@ class AwsCompute:
             warnings.append(f"Nobody has told what {sized.machine} costs: set pool.price, or limits.max_cost is void.")
         if 0 < request_.machine.gpus < 1:
             warnings.append("AWS Batch gives out whole GPUs: each trial gets one.")
+        # Batch fills the second environment when the first one is full, and it has the same bound.
+        most = sized.max_nodes * (2 if request_.spot and request_.on_demand_fallback else 1)
         # Batch rents for the tasks that there are, whatever the pool may grow to.
-        nodes = min(sized.max_nodes, -(-tasks // sized.slots_per_node)) if tasks else sized.max_nodes
+        nodes = min(most, -(-tasks // sized.slots_per_node)) if tasks else most
         return Estimate(
             api_calls=CALLS_AROUND + -(-tasks // ARRAY),
             slots=sized.slots,
@@ -93,6 +95,7 @@ class AwsCompute:
             nodes=nodes,
             machine=sized.machine,
             warnings=tuple(warnings),
+            usual=sized.usual * nodes if sized.usual is not None else None,
         )
 
     def requests(self, request_: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:

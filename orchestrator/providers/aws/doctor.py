@@ -34,6 +34,7 @@ _HARMLESS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("ec2", "describe_instances", {"MaxResults": 5}),
     ("ec2", "describe_launch_templates", {"MaxResults": 5}),
     ("ec2", "describe_security_groups", {"MaxResults": 5}),
+    ("ec2", "describe_spot_price_history", {"MaxResults": 5}),
     ("ec2", "describe_subnets", {"MaxResults": 5}),
     (
         "ec2",

@@ -36,6 +36,7 @@ ANYWHERE = (
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplates",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSpotPriceHistory",
     "ec2:DescribeSubnets",
     "sts:GetCallerIdentity",
 )

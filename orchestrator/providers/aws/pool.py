@@ -16,6 +16,7 @@ from orchestrator.providers.aws import request, states
 from orchestrator.providers.aws.cancel import terminate
 from orchestrator.providers.aws.client import Aws
 from orchestrator.providers.aws.ledger import Ledger
+from orchestrator.providers.aws.prices import SpotPrices
 from orchestrator.providers.aws.request import Place
 from orchestrator.providers.base import PoolRequest, PoolState, PoolStatus
 
@@ -74,6 +75,7 @@ class Pool:
         self._place: Place | None = None
         self._deleting = False
         self._ledger = ledger
+        self._prices = SpotPrices(aws, now)
         self._nodes = 0
 
     # ----------------------------------------------------------------------------------------------- making
@@ -213,13 +215,13 @@ class Pool:
             {"Name": f"tag:{request.RUN}", "Values": [self._run]},
             {"Name": "instance-state-name", "Values": _PAID},
         ]
-        own = self._wanted.price if self._wanted is not None else None
-        rate, self._nodes = 0.0, 0
-        for reservation in self._aws.pages("ec2", "describe_instances", "Reservations", Filters=filters):
-            for instance in reservation["Instances"]:
-                self._nodes += 1
-                rate += own if own is not None else request.price_of(instance)
-        return rate
+        found = self._aws.pages("ec2", "describe_instances", "Reservations", Filters=filters)
+        machines = [machine for reservation in found for machine in reservation["Instances"]]
+        self._nodes = len(machines)
+        if self._wanted is not None and self._wanted.price is not None:
+            return self._wanted.price * len(machines)
+        spot = self._prices.of(machines)
+        return sum(request.price_of(machine, spot) for machine in machines)
 
     # ---------------------------------------------------------------------------------------------- deleting
 

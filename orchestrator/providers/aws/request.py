@@ -67,9 +67,10 @@ def secret_name(run: str, variable: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """What machines a request comes to.  ``price`` is US$ an hour of one, None where nobody knows.
+    """What machines a request comes to.  ``price`` is US$ an hour of one at most, None where nobody knows.
 
-    ``instances`` are types or families that Batch may choose from.  ``memory`` (MiB), ``cpus``: of one task.
+    ``usual`` is what one usually costs as a spot machine, where such are asked for and that is known.  ``instances``
+    are types or families that Batch may choose from.  ``memory`` (MiB), ``cpus``: of one task.
     """
 
     instances: tuple[str, ...]
@@ -80,6 +81,7 @@ class Sizing:
     max_nodes: int
     max_cpus: int
     price: float | None
+    usual: float | None = None
 
     @property
     def slots(self) -> int:
@@ -121,11 +123,10 @@ def sizing(request: PoolRequest) -> Sizing:
     cpus = max(cpus, size.cpus // per_node)
     memory = math.ceil(need.memory / (1 << 20)) if need.memory else 0
     memory = max(memory, int(size.memory * USABLE) // (1 << 20) // per_node)
-    price = request.price
+    price, usual = request.price, None
     if price is None:
-        spot = size.spot if request.spot else None
-        price = size.price if spot is None else spot
-    return Sizing((size.name,), cpus, memory, gpus, per_node, nodes, nodes * per_node * cpus, price)
+        price, usual = size.price, size.spot if request.spot else None
+    return Sizing((size.name,), cpus, memory, gpus, per_node, nodes, nodes * per_node * cpus, price, usual)
 
 
 def _families(request: PoolRequest, cpus: int) -> Sizing:
@@ -138,30 +139,35 @@ def _families(request: PoolRequest, cpus: int) -> Sizing:
             remedy="Lower resources, or name a size in pool.vm_size.",
         )
     fitting = tuple(name for name, gib in FAMILIES.items() if memory <= cpus * gib * 1024 * USABLE)
-    price = request.price
+    price, usual = request.price, None
     if price is None:
-        known = [catalogue.find("aws", f"{name}.large") for name in fitting]
-        price = cpus * max(size.price / size.cpus for size in known if size is not None and size.price is not None)
+        known = [size for name in fitting if (size := catalogue.find("aws", f"{name}.large")) is not None]
+        price = cpus * max(size.price / size.cpus for size in known if size.price is not None)
+        spot = [size.spot / size.cpus for size in known if size.spot is not None]
+        usual = cpus * max(spot) if request.spot and spot else None
     slots = request.slots or 4 * (request.max_nodes or DEFAULT_MAX_NODES)
-    return Sizing(fitting, cpus, memory, 0, 1, slots, slots * cpus, price)
+    return Sizing(fitting, cpus, memory, 0, 1, slots, slots * cpus, price, usual)
 
 
-def price_of(instance: Mapping[str, Any]) -> float:
+def price_of(instance: Mapping[str, Any], spot: Mapping[tuple[str, str], float]) -> float:
     """US$ an hour of a machine as ``describe_instances`` tells of it; 0 where nothing is known of its family.
 
-    The sizes of a family cost what their cores do, so that one which the table lacks follows from its smallest.
+    ``spot`` are the prices of spot machines by size and zone; one that is not in it is counted as one on demand.  The
+    sizes of a family cost what their cores do, so that one which the table lacks follows from its smallest.
     """
     kind = str(instance["InstanceType"])
+    if instance.get("InstanceLifecycle") == "spot":
+        told = spot.get((kind, instance.get("Placement", {}).get("AvailabilityZone", "")))
+        if told is not None:
+            return told
     size = catalogue.find("aws", kind)
-    if size is not None and instance.get("InstanceLifecycle") == "spot" and size.spot is not None:
-        return size.spot
     if size is not None and size.price is not None:
         return size.price
     small = catalogue.find("aws", f"{kind.partition('.')[0]}.large")
     if small is None or small.price is None:
         return 0.0
-    told = instance.get("CpuOptions") or {}
-    return small.price / small.cpus * int(told.get("CoreCount", 1)) * int(told.get("ThreadsPerCore", 2))
+    cores = instance.get("CpuOptions") or {}
+    return small.price / small.cpus * int(cores.get("CoreCount", 1)) * int(cores.get("ThreadsPerCore", 2))
 
 
 @dataclass(frozen=True, slots=True)

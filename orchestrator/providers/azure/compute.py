@@ -66,7 +66,7 @@ class AzureCompute:
         )
 
     def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
-        sized = request.sizing(request_)
+        sized = request.sizing(replace(request_, tasks=tasks or None))
         size = sized.choice.size
         warnings: list[str] = []
         if sized.price is None:

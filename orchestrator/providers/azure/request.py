@@ -99,6 +99,9 @@ def sizing(request: PoolRequest) -> Sizing:
     wanted = math.ceil(request.slots / slots) * together if request.slots else None
     most = max(DEFAULT_MAX_NODES, together)
     nodes = min((number for number in (request.max_nodes, wanted) if number), default=most)
+    if request.tasks:
+        # A new pool gets all its nodes at once, whatever tasks come.
+        nodes = min(nodes, math.ceil(request.tasks / slots) * together)
     nodes -= nodes % together  # the rest would never get a task
     price = request.price
     if price is None:

@@ -18,10 +18,9 @@ from tests.unit.aws.test_waiting import Waiting
 @pytest.fixture
 def queue(cloud: Cloud) -> Iterator[str]:
     """The queue and the rule that `doctor --fix` makes, and its URL in the settings."""
-    list(account.fix(cloud.connect()._aws, settings.load(cloud.home), cloud.home.path / "profiles.toml"))
+    made = list(account.fix(cloud.connect()._aws, settings.load(cloud.home), cloud.home.path / "profiles.toml"))
+    (url,) = [check.detail for check in made if check.name == "events"]
     cloud.wire.calls.clear()
-    url = settings.load(cloud.home).events
-    assert url is not None
     with environment({"ORCHESTRATE_AWS_EVENTS": url}):
         yield url
 

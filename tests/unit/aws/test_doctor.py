@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -96,6 +97,26 @@ def test_what_is_missing_is_made_once_and_then_nothing_is_missing(cloud: Cloud) 
     assert len(roles) == len(set(roles))
 
 
+@pytest.mark.parametrize("before", [None, '[aws]\nstorage = "s3://mine/runs"\n', '[azure]\nkey = "stays"\n'])
+def test_what_an_emulated_cloud_got_is_told_and_never_written_into_the_profile(
+    cloud: Cloud, before: str | None
+) -> None:
+    cloud.wire.disturb = simulator(lambda action: True)
+    profile = cloud.home.path / "profiles.toml"
+    if before is not None:
+        profile.parent.mkdir(parents=True, exist_ok=True)
+        profile.write_text(before)
+    environ = {"AWS_ENDPOINT_URL": cloud.endpoint}
+    found = list(account.fix(cloud.connect()._aws, settings.load(cloud.home, environ), profile))
+    assert (profile.read_text() if profile.exists() else None) == before
+    told = dict(word.split("=", 1) for word in shlex.split(found[-1].detail) if word.startswith(settings.PREFIX))
+    known = settings.load(cloud.home, {**environ, **told})
+    assert (known.job_role, known.execution_role) == (account.TASKS, account.EXECUTION)
+    assert (known.events or "").endswith(account.EVENTS)
+    again = list(account.fix(cloud.connect()._aws, known, profile))
+    assert "profile" not in {check.name for check in again}, "with these variables nothing is missing"
+
+
 def test_a_region_without_a_network_gets_the_default_one(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     for subnet in ec2.describe_subnets()["Subnets"]:
@@ -176,9 +197,26 @@ def test_the_printed_policy_allows_every_call_of_a_run_and_nothing_that_no_run_n
     assert refused == set()
     made = {permissions.action(*name.replace("cloudwatch-", "").split(".")) for name in cloud.wire.calls}
     indirect = {"ec2:CreateTags", "batch:TagResource", "iam:PassRole", "logs:GetLogEvents", "sts:GetCallerIdentity"}
-    # Only called where the emulator does not end jobs at once, and where an upload was broken off.
-    rare = {"batch:TerminateJob", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+    # Only called where the emulator does not end jobs at once, where an upload was broken off, and with spot machines.
+    rare = {
+        "batch:TerminateJob",
+        "ec2:DescribeSpotPriceHistory",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    }
     assert {action for action, _ in permissions.actions(user)} - made - indirect <= rare
+
+
+def test_the_page_shows_the_policy_that_is_printed() -> None:
+    user = permissions.for_user("us-east-1", "1", "s3://bucket", {}, "https://sqs/1/orchestrate-events")
+    page = (Path(__file__).parents[3] / "docs" / "aws.md").read_text()
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    told = {
+        action
+        for one in shown["Statement"]
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    assert told == {action for action, _ in permissions.actions(user)}
 
 
 def test_whoever_has_the_printed_policy_and_no_more_is_told_that_all_is_well(cloud: Cloud) -> None:

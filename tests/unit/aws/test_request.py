@@ -173,7 +173,9 @@ def test_without_a_gpu_the_service_chooses_among_families_and_the_dearest_is_the
     ],
 )
 def test_a_machine_costs_what_the_table_says_or_its_family_s_cores_do(instance: dict[str, Any], price: float) -> None:
-    assert request.price_of(instance) == pytest.approx(price)
+    assert request.price_of(instance, {}) == pytest.approx(price)
+    as_spot = {**instance, "InstanceLifecycle": "spot"}
+    assert request.price_of(as_spot, {}) == pytest.approx(price), "the table's spot price is a usual one, and no bound"
 
 
 def test_a_task_ends_at_its_limit_and_at_the_lease_whichever_is_first() -> None:

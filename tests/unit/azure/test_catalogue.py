@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.errors import InvalidRequest
@@ -15,10 +17,19 @@ GIB = 1 << 30
 def test_every_row_says_where_and_when_its_price_was_published(cloud: str) -> None:
     sizes = catalogue.sizes(cloud)
     assert len(sizes) > 30
-    assert all(size.source and size.date and size.region for size in sizes)
+    assert all(size.source and size.date and size.spot_source and size.region for size in sizes)
     assert all(size.price is None or 0 < size.price < 200 for size in sizes)
     assert all(size.spot is None or (size.price is not None and 0 < size.spot < size.price) for size in sizes)
     assert all((size.gpus > 0) == (size.gpu is not None) for size in sizes)
+
+
+def test_every_size_that_aws_still_offers_has_both_prices_and_the_source_of_each() -> None:
+    offered = [size for size in catalogue.sizes("aws") if size.retired is None]
+    assert [size.name for size in offered if size.price is None or size.spot is None] == []
+    assert all("SkyPilot" in size.spot_source and "(" in size.spot_source for size in offered)
+    both = catalogue.find("aws", "g5.xlarge")
+    assert both is not None
+    assert "SkyPilot" not in both.source, "its price on demand comes from elsewhere"
 
 
 @pytest.mark.parametrize("gpu", ["K80", "V100", "T4", "A100", "H100"])
@@ -80,3 +91,44 @@ def test_spot_prices_decide_where_spot_is_asked_for() -> None:
     choice = catalogue.choose("azure", Machine(cpus=1, gpus=1), spot=True)
     cheapest = min(size.spot for size in catalogue.sizes("azure") if size.gpus and size.spot and not size.retired)
     assert choice.size.spot == cheapest
+
+
+@pytest.mark.parametrize("spot", [False, True])
+@pytest.mark.parametrize(
+    ("gpu", "name"),
+    [
+        ("T4", "g4dn.xlarge"),
+        ("A10G", "g5.xlarge"),
+        ("L4", "g6.xlarge"),
+        ("L40S", "g6e.xlarge"),
+        ("A100", "p4d.24xlarge"),
+        ("H100", "p5.4xlarge"),
+    ],
+)
+def test_on_aws_a_gpu_s_cheapest_machine_is_chosen(gpu: str, name: str, spot: bool) -> None:
+    need = Machine(cpus=1, gpus=1, gpu=gpu)
+    chosen = catalogue.choose("aws", need, spot=spot).size
+    fitting = [size for size in catalogue.sizes("aws") if size.retired is None and size.slots(need)]
+    prices = [size.spot if spot else size.price for size in fitting]
+    if (gpu, spot) == ("L40S", True):
+        name = "g6e.2xlarge"  # that day's median of the larger one was lower
+    assert chosen.name == name
+    assert (chosen.spot if spot else chosen.price) == min(price for price in prices if price is not None)
+
+
+def test_a_size_whose_spot_price_nobody_told_is_chosen_only_where_its_full_price_is_the_lowest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = catalogue.find("aws", "g4dn.xlarge")
+    assert known is not None
+    assert known.spot is not None
+    need = Machine(cpus=1, gpus=1)
+
+    def chosen(untold: catalogue.MachineSize) -> str:
+        monkeypatch.setattr(catalogue, "sizes", lambda cloud: (untold, known))
+        return catalogue.choose("aws", need, spot=True).size.name
+
+    assert chosen(replace(known, name="a", spot=None)) == known.name
+    assert chosen(replace(known, name="a", spot=None, price=known.spot * 1.01)) == known.name
+    assert chosen(replace(known, name="a", spot=None, price=known.spot * 0.99)) == "a"
+    assert chosen(replace(known, name="a", spot=None, price=None)) == known.name

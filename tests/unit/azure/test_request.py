@@ -102,6 +102,26 @@ def test_nodes_of_several_are_counted_together() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tasks", "changes", "nodes"),
+    [
+        (2, {"slots": None, "max_nodes": None}, 2),
+        (2, {"slots": None, "max_nodes": 4}, 2),
+        (10_000, {"slots": None, "max_nodes": None}, 10),
+        (10_000, {"slots": 30, "max_nodes": None}, 30),
+        (3, {"slots": 30, "max_nodes": None}, 3),
+        (2, {"slots": None, "max_nodes": None, "nodes": 3, "on_demand_fallback": False}, 6),
+        (None, {"slots": None, "max_nodes": None}, 10),
+    ],
+)
+def test_a_pool_has_no_more_nodes_than_its_tasks_fill(tasks: int | None, changes: dict[str, Any], nodes: int) -> None:
+    asked = wanted(tasks=tasks, machine=Machine(cpus=4, gpus=1, gpu="T4"), **changes)
+    sized = request.sizing(asked)
+    assert (sized.slots_per_node, sized.max_nodes) == (1, nodes)
+    body = request.pool_body(asked, sized, IMAGE, NOW)
+    assert f"coming = young ? {nodes} : 0;" in body["autoScaleFormula"]
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"max_nodes": 2, "on_demand_fallback": False}, "pool.max_nodes is 2"),

@@ -39,6 +39,14 @@ def test_the_estimate_tells_the_calls(cloud: Cloud) -> None:
     assert compute.estimate(cloud.request("estimate"), 1).api_calls == 4
 
 
+def test_a_plan_counts_no_more_machines_than_there_are_tasks_for(cloud: Cloud) -> None:
+    compute = cloud.connect("estimate")
+    wide = cloud.request("estimate", slots=None, max_nodes=None, price=0.5, vm_size="Standard_D4s_v5")
+    few, many, unknown = (compute.estimate(wide, count) for count in (5, 10_000, 0))
+    assert (few.nodes, few.rate) == (2, pytest.approx(1.0))
+    assert many.nodes == unknown.nodes > 2
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_calls_whose_answer_is_lost_neither_lose_nor_double_a_task(cloud: Cloud, when: str) -> None:
     run, compute = cloud.pool(max_nodes=1, slots=1)

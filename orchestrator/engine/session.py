@@ -72,7 +72,7 @@ def requests(plan: Plan, home: Home) -> Iterator[Call]:
     spec = plan.spec
     job = job_document(spec, "RUN", plan.base, None)
     wanted = replace(
-        pool_request(spec, "RUN", job, time.time()),
+        pool_request(spec, "RUN", job, time.time(), plan.trials),
         secrets={name: f"<value of {name}>" for name in spec.workload.secrets},
         store=spec.storage,
     )

@@ -176,8 +176,7 @@ def test_an_emulated_aws_takes_its_containers_with_it_however_its_starter_ends(
             wait_for(alive, lambda count: count == 2)
             starter.send_signal(how)
             starter.wait()
-            wait_for(alive, lambda count: count == 0)
-            assert engine.api.containers(all=True, filters={"name": name}) == []
+            wait_for(lambda: engine.api.containers(all=True, filters={"name": name}), lambda left: not left)
         finally:
             starter.kill()
             starter.wait()

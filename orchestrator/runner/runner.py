@@ -1575,6 +1575,22 @@ def _execute(path: bytes, words: "List[bytes]", variables: "Dict[bytes, bytes]",
 # ----------------------------------------------------------------------------------------------- object stores
 
 
+def chosen(files: "List[Json]", path: str) -> "List[Tuple[str, Json]]":
+    """Of a stored input's files the one at ``path``, then called "", or those below it, by their names from there.
+
+    Raises Failure where there is neither.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    found = []
+    for file in files:
+        names = [] if file["path"] == "." else file["path"].split("/")
+        if names[: len(parts)] == parts:
+            found.append(("/".join(names[len(parts) :]), file))
+    if not found and parts:
+        raise Failure(COMMAND, "There is no '%s' in what was stored of this input's folder." % path)
+    return found
+
+
 class Transport(object):
     """What a runner needs of an object store.  A subclass each for folders, S3 and Azure's blobs."""
 
@@ -1593,6 +1609,26 @@ class Transport(object):
 
     def bring(self, source: str, target: str) -> None:
         """Put an input (a key, or what else the transport understands) at the path ``target``."""
+        raise NotImplementedError
+
+    def _bring_stored(self, source: str, target: str) -> None:
+        """A stored input, or what :func:`chosen` finds in it.  Its files are linked: they are to be read only."""
+        parts = source.split("/")
+        if ".." in parts:
+            raise Failure(COMMAND, "The input's path '%s' leads out of what was stored." % "/".join(parts[3:]))
+        files = json.loads(self.get("/".join(parts[:3])).decode("utf-8"))["files"]
+        for name, file in chosen(files, "/".join(parts[3:])):
+            blob = self._blob(file["sha256"], file["path"])
+            place = os.path.join(target, *name.split("/")) if name else target
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if file["mode"] & 0o100:
+                copy_file(blob, place)
+                os.chmod(place, 0o755)
+            else:
+                os.symlink(blob, place)
+
+    def _blob(self, sha256: str, name: str) -> str:
+        """The path on this machine of a stored file, which is called ``name`` in its input."""
         raise NotImplementedError
 
     def bundle(self, digest: str, work: str) -> None:
@@ -1658,19 +1694,15 @@ class FileTransport(Transport):
                 raise Failure(COMMAND, "The input '%s' does not exist." % source)
             os.symlink(source, target)
             return
-        if source.split("/")[0] != "blobs" or ".." in source.split("/"):
+        if not source.startswith("blobs/"):
             raise Failure(COMMAND, "The input '%s' is neither an absolute path nor a stored input." % source)
-        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
-            blob = self.path("blobs/%s/%s" % (file["sha256"][:2], file["sha256"]))
-            if not os.path.exists(blob):
-                raise Failure(INFRASTRUCTURE, "A file of the input is missing in the store: %s." % file["path"])
-            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if file["mode"] & 0o100:
-                copy_file(blob, place)
-                os.chmod(place, 0o755)
-            else:
-                os.symlink(blob, place)
+        self._bring_stored(source, target)
+
+    def _blob(self, sha256: str, name: str) -> str:
+        blob = self.path("blobs/%s/%s" % (sha256[:2], sha256))
+        if not os.path.exists(blob):
+            raise Failure(INFRASTRUCTURE, "A file of the input is missing in the store: %s." % name)
+        return blob
 
     def bundle(self, digest: str, work: str) -> None:
         unpack_bundle(self.path("bundles/%s.tar" % digest), work)
@@ -1854,18 +1886,12 @@ class HttpTransport(Transport):
         if source.startswith(("https://", "http://")):
             self._fetch(source, lambda: urllib.request.urlopen(source, timeout=self.TIMEOUT), target)
             return
-        if source.split("/")[0] != "blobs":
+        if not source.startswith("blobs/"):
             raise Failure(COMMAND, "The input '%s' is neither a stored input nor a URL." % source)
-        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
-            sha256 = file["sha256"]
-            blob = self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
-            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if file["mode"] & 0o100:
-                copy_file(blob, place)
-                os.chmod(place, 0o755)
-            else:
-                os.symlink(blob, place)
+        self._bring_stored(source, target)
+
+    def _blob(self, sha256: str, name: str) -> str:
+        return self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
 
     def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
         import tarfile

@@ -66,6 +66,7 @@ class AzureCompute:
         )
 
     def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
+        request.check_inputs(request_.job)
         sized = request.sizing(request_)
         size = sized.choice.size
         warnings: list[str] = []

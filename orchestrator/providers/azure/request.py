@@ -22,6 +22,7 @@ from orchestrator.providers.azure import autoscale
 from orchestrator.providers.azure.sas import Signer
 from orchestrator.providers.azure.settings import Settings
 from orchestrator.providers.base import PoolRequest, Recurrence, Task
+from orchestrator.storage import sources
 from orchestrator.storage.layout import RunKeys
 
 Body = dict[str, Any]
@@ -246,6 +247,13 @@ def in_blob(source: Sequence[Any]) -> tuple[str, str, str] | None:
             f"The input {first} does not name a container.", remedy="Write it like az://ACCOUNT/CONTAINER/FOLDER."
         )
     return account, container, rest
+
+
+def check_inputs(job: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest for an input that no task on Azure can be given."""
+    s3 = "Copy it to Blob Storage and name it az://ACCOUNT/CONTAINER/PATH, or take the aws provider."
+    sources.check(job, "azure", {"az": "", "s3": s3})
+    mounted(job)
 
 
 def mounted(job: Mapping[str, Any]) -> list[tuple[str, str]]:

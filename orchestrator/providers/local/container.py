@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import InvalidRequest
 from orchestrator.providers.base import JSON, PoolRequest
+from orchestrator.storage import sources
 from orchestrator.storage.layout import BLOBS, Home, RunKeys, bundle_key
 
 ROOT = "/orchestrate"
@@ -58,22 +58,16 @@ def input_places(job: JSON) -> list[tuple[str, str]]:
     """
     found: dict[str, str] = {}
     for item in job.get("inputs", ()):
-        template = item["from"]
-        first = template[0] if template and isinstance(template[0], str) else ""
-        if template and not first.startswith("/") and first:
-            continue  # a key of the store
-        place = first if len(template) == 1 else first[: first.rfind("/")]
-        if not place.strip("/"):
-            raise InvalidRequest(
-                "An input's path begins with a parameter, and a container is given no whole disk.",
-                remedy="Write the folder that holds the files in front of it: from: /data/{file}.",
-            )
-        found.setdefault(place, f"{ROOT}/inputs/{len(found)}")
+        source = item["from"]
+        if not sources.is_stored(source):
+            text = sources.fixed(source)
+            place = sources.split(source)[0] if text is None else text
+            found.setdefault(place, f"{ROOT}/inputs/{len(found)}")
     return list(found.items())
 
 
 def has_stored_inputs(job: JSON) -> bool:
-    return any(item["from"] and str(item["from"][0]).startswith(f"{BLOBS}/") for item in job.get("inputs", ()))
+    return any(sources.is_stored(item["from"]) for item in job.get("inputs", ()))
 
 
 def container_body(

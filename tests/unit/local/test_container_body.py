@@ -103,7 +103,7 @@ def test_an_input_whose_path_has_a_parameter_is_found_in_its_folder() -> None:
 
 @pytest.mark.parametrize("source", [[{"name": "x"}], ["/", {"name": "x"}]])
 def test_no_container_is_given_the_whole_disk(source: list[Any]) -> None:
-    with pytest.raises(InvalidRequest, match="whole disk"):
+    with pytest.raises(InvalidRequest, match="any file of this machine"):
         input_places(job("run-1", "true", inputs=[{"from": source, "to": ["a"]}]))
 
 

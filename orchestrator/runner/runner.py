@@ -1162,6 +1162,8 @@ class Attempt(object):
             self.place.fill(self.job["code"]["digest"], self._work)
         for item in self.job["inputs"]:
             source, target = self._render(item["from"]), self._render(item["to"])
+            # What lies in another store may have been brought to this machine before.
+            source = self.task.get("brought", {}).get(source, source)
             self.place.bring(source, self._inside(target, "input"))
         self._link_checkpoint()
         self._metrics = Metrics(self.folder, self.job["metrics"])
@@ -1815,7 +1817,7 @@ class HttpTransport(Transport):
             raise OSError("the store's answer was cut off: %r" % error)
 
     def _surely(
-        self, method: str, key: str, data: "Any" = None, headers: "Any" = None, query: "Any" = None
+        self, method: str, key: "Optional[str]", data: "Any" = None, headers: "Any" = None, query: "Any" = None
     ) -> "Tuple[int, Any, bytes]":
         """A call that is repeated until it is answered."""
         deadline, pause = time.monotonic() + self.PATIENCE, 0.5
@@ -2326,6 +2328,81 @@ class S3Transport(HttpTransport):
             status, _, body = self._surely("DELETE", key + "/" + name)
             if status not in (200, 204, 404):
                 raise self._refused("what an earlier try left could not be removed", status, body)
+
+    def bring(self, source: str, target: str) -> None:
+        """Also an object of any bucket, or all that lie below a folder, as far as the task's role may read them."""
+        if not source.startswith("s3://"):
+            HttpTransport.bring(self, source, target)
+            return
+        bucket, _, key = source[5:].partition("/")
+        place = key[:-1] if key.endswith("/") else key
+        if place and not self._is_path(place):
+            raise Failure(COMMAND, "The input '%s' is no name that a file can have." % source)
+        other = S3Transport("s3://" + bucket)
+        status = 404
+        if key == place and key:
+            status, _, body = other._surely("HEAD", key)
+            if status == 200:
+                other._bring_object(key, target)
+                return
+            if status not in (403, 404):  # S3 forbids to see what is not there to those who may not list
+                raise other._closed(status, body)
+        below = place + "/" if place else ""
+        names = [name for name in other._listed(below) if not name.endswith("/")]  # consoles' marks of folders
+        if not names and status == 403:
+            raise other._closed(status, b"")
+        if not names:
+            raise Failure(COMMAND, "There is no object and no folder '%s'." % source)
+        for name in names:
+            if not self._is_path(name[len(below) :]):
+                raise Failure(COMMAND, "The object '%s' of s3://%s has no name that a file can have." % (name, bucket))
+            path = os.path.join(target, *name[len(below) :].split("/"))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            other._bring_object(name, path)
+
+    @staticmethod
+    def _is_path(key: str) -> bool:
+        return not {"", ".", ".."}.intersection(key.split("/")) and "\0" not in key
+
+    def _bring_object(self, key: str, path: str) -> None:
+        try:
+            self._fetch("%s/%s" % (self.root, key), lambda: self._open(key), path)
+        except OSError as error:
+            if getattr(error.__context__, "code", 0) == 403:
+                raise self._closed(403, b"")
+            raise
+
+    def _listed(self, prefix: str) -> "Iterator[str]":
+        """Every key that begins so."""
+        from xml.etree import ElementTree
+
+        query = {"list-type": "2", "prefix": prefix}
+        while True:
+            status, _, body = self._surely("GET", None, query=query)
+            if status == 404:
+                raise Failure(COMMAND, "There is no bucket %s." % self.root)
+            if status != 200:
+                raise self._closed(status, body)
+            token = ""
+            for entry in ElementTree.fromstring(body).iter():
+                tag = entry.tag.rpartition("}")[2]
+                if tag == "Key":
+                    yield entry.text or ""
+                elif tag == "NextContinuationToken":
+                    token = entry.text or ""
+            if not token:
+                return
+            query["continuation-token"] = token
+
+    def _closed(self, status: int, body: bytes) -> Failure:
+        import re
+
+        code = re.search("<Code>(.*?)</Code>", body.decode("utf-8", "replace"))
+        reason = (
+            "The bucket %s cannot be read (S3 answered %d%s): the role of the tasks must be allowed s3:GetObject and "
+            "s3:ListBucket there, and it must lie in the region of the run."
+        )
+        return Failure(COMMAND, reason % (self.root, status, " " + code.group(1) if code else ""))
 
     # ------------------------------------------------------------------------------------------------ storing
 

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.errors import InvalidRequest
 from orchestrator.storage.layout import BLOBS
 
-Source = Sequence[str | Mapping[str, str]]
+Source = Sequence[str | dict[str, str]]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 
@@ -58,6 +58,22 @@ def split(source: Source) -> tuple[str, Source]:
     return folder, [start, *source[1:]] if start else source[1:]
 
 
+def in_store(source: Source) -> tuple[str, Source]:
+    """The bucket or container of a source in an object store, by its URL, and the template of the key there.
+
+    Raises InvalidRequest where a parameter would have to name it: what may be read is settled before parameters are.
+    """
+    of = scheme(source)
+    depth = 2 if of == "az" else 1
+    first = str(source[0])
+    *names, key = [*first.removeprefix(f"{of}://").split("/", depth), *[""] * depth][: depth + 1]
+    if not all(names) or (len(source) > 1 and first.count("/") < depth + 2):
+        like = "az://ACCOUNT/CONTAINER/PATH" if of == "az" else f"{of}://BUCKET/KEY"
+        what = "container" if of == "az" else "bucket"
+        raise InvalidRequest(f"The input {shown(source)} does not name a {what}.", remedy=f"Write it like {like}.")
+    return f"{of}://{'/'.join(names)}", [key, *source[1:]] if key else source[1:]
+
+
 def check(job: Mapping[str, Any], provider: str, schemes: Mapping[str, str]) -> None:
     """Raises InvalidRequest for an input that cannot be brought to tasks elsewhere.
 
@@ -73,6 +89,7 @@ def check(job: Mapping[str, Any], provider: str, schemes: Mapping[str, str]) -> 
                 raise InvalidRequest(
                     f"Tasks of the {provider} provider cannot be given the input {shown(source)}.", remedy=remedy
                 )
+            in_store(source)
         elif fixed(source) is None:
             _, rest = split(source)
             if ".." in "".join(part if isinstance(part, str) else "?" for part in rest).split("/"):

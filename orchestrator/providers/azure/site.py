@@ -162,7 +162,7 @@ def _stored_inputs(store: BlobStore, wanted: PoolRequest, hashes: HashCache | No
         place = request.in_blob(item["from"])
         if place is not None:
             account, container, rest = place
-            item["from"] = [f"mount:{request.mount_name(account, container)}/{rest}", *item["from"][1:]]
+            item["from"] = [f"mount:{request.mount_name(account, container)}/", *rest]
         elif sources.is_stored(item["from"]):
             key = sources.manifest_key(item["from"])
             manifest = inputs.load(store, key)

@@ -135,6 +135,9 @@ SCHEMES = {"s3": "", "az": "Copy it."}
         (["~", {"name": "user"}, "/x"], "begins with a parameter"),
         (["/data/", {"name": "x"}, "/../y"], "goes up again"),
         (["az://a/b"], "Copy it"),
+        (["s3://", {"name": "bucket"}], "does not name a bucket"),
+        (["s3://data-", {"name": "x"}, "/key"], "does not name a bucket"),
+        (["s3:///key"], "does not name a bucket"),
         (["gs://a/", {"name": "x"}], r"Known are paths of this machine and https://, s3://"),
     ],
 )

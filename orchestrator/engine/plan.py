@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from orchestrator.engine.job import job_document
 from orchestrator.engine.machine import Rules
 from orchestrator.errors import UsageError
 from orchestrator.providers.base import Capabilities, Cause, Compute, Estimate, Machine, PoolRequest
@@ -65,7 +66,8 @@ def make_plan(
             remedy=f"It knows: {', '.join(can.stores)}.",
         )
     search = make_search(spec, base, listing=listing, earlier=earlier)
-    estimate = compute.estimate(pool_request(spec, "plan", {}, 0.0, search.size), search.size or 0)
+    request = pool_request(spec, "plan", job_document(spec, "plan", base, None), 0.0, search.size)
+    estimate = compute.estimate(request, search.size or 0)
     return Plan(spec, base, search, can, estimate, search.size, _most_cost(spec, search.size, estimate))
 
 

@@ -265,7 +265,10 @@ class Compute(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
-        """What ``tasks`` tasks would take.  Makes nothing.  Raises InvalidRequest for what can never run here."""
+        """What ``tasks`` tasks would take.  Makes nothing.  Raises InvalidRequest for what can never run here.
+
+        ``request.job`` is the job document, so that inputs that cannot be brought to the tasks are refused too.
+        """
 
     def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:
         """What ``create_pool`` and ``submit`` would send to make and add something, lazily and in that order.

@@ -21,8 +21,11 @@ A TEMPLATE is a list of parts: a string stands for itself, ``{"name": NAME}`` fo
 ``trial``, ``attempt``.  In a shell command each value is quoted as one word; everywhere else it is inserted as text.
 Strings are inserted as they are, other values as their JSON text.
 
+An input is taken from a path of this machine, a URL, or ``blobs/aa/DIGEST``: the key of a list of stored files
+(:mod:`orchestrator.storage.inputs`).  ``blobs/aa/DIGEST/REST`` is the file REST of these, or all that lie below it.
+
 **Task** (JSON): ``{"name", "trial", "attempt", "params"}``, and ``"parent"`` where the trial starts from the checkpoint
-that another one left.
+that another one left, and ``"brought"``, ``{URL: PATH}``, where a provider has put inputs on this machine before.
 
 A shell command goes to ``/bin/sh``; one that uses nothing of a shell is executed directly, as make does.
 

@@ -1162,6 +1162,8 @@ class Attempt(object):
             self.place.fill(self.job["code"]["digest"], self._work)
         for item in self.job["inputs"]:
             source, target = self._render(item["from"]), self._render(item["to"])
+            # What lies in another store may have been brought to this machine before.
+            source = self.task.get("brought", {}).get(source, source)
             self.place.bring(source, self._inside(target, "input"))
         self._link_checkpoint()
         self._metrics = Metrics(self.folder, self.job["metrics"])
@@ -1575,6 +1577,22 @@ def _execute(path: bytes, words: "List[bytes]", variables: "Dict[bytes, bytes]",
 # ----------------------------------------------------------------------------------------------- object stores
 
 
+def chosen(files: "List[Json]", path: str) -> "List[Tuple[str, Json]]":
+    """Of a stored input's files the one at ``path``, then called "", or those below it, by their names from there.
+
+    Raises Failure where there is neither.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    found = []
+    for file in files:
+        names = [] if file["path"] == "." else file["path"].split("/")
+        if names[: len(parts)] == parts:
+            found.append(("/".join(names[len(parts) :]), file))
+    if not found and parts:
+        raise Failure(COMMAND, "There is no '%s' in what was stored of this input's folder." % path)
+    return found
+
+
 class Transport(object):
     """What a runner needs of an object store.  A subclass each for folders, S3 and Azure's blobs."""
 
@@ -1593,6 +1611,26 @@ class Transport(object):
 
     def bring(self, source: str, target: str) -> None:
         """Put an input (a key, or what else the transport understands) at the path ``target``."""
+        raise NotImplementedError
+
+    def _bring_stored(self, source: str, target: str) -> None:
+        """A stored input, or what :func:`chosen` finds in it.  Its files are linked: they are to be read only."""
+        parts = source.split("/")
+        if ".." in parts:
+            raise Failure(COMMAND, "The input's path '%s' leads out of what was stored." % "/".join(parts[3:]))
+        files = json.loads(self.get("/".join(parts[:3])).decode("utf-8"))["files"]
+        for name, file in chosen(files, "/".join(parts[3:])):
+            blob = self._blob(file["sha256"], file["path"])
+            place = os.path.join(target, *name.split("/")) if name else target
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if file["mode"] & 0o100:
+                copy_file(blob, place)
+                os.chmod(place, 0o755)
+            else:
+                os.symlink(blob, place)
+
+    def _blob(self, sha256: str, name: str) -> str:
+        """The path on this machine of a stored file, which is called ``name`` in its input."""
         raise NotImplementedError
 
     def bundle(self, digest: str, work: str) -> None:
@@ -1658,19 +1696,15 @@ class FileTransport(Transport):
                 raise Failure(COMMAND, "The input '%s' does not exist." % source)
             os.symlink(source, target)
             return
-        if source.split("/")[0] != "blobs" or ".." in source.split("/"):
+        if not source.startswith("blobs/"):
             raise Failure(COMMAND, "The input '%s' is neither an absolute path nor a stored input." % source)
-        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
-            blob = self.path("blobs/%s/%s" % (file["sha256"][:2], file["sha256"]))
-            if not os.path.exists(blob):
-                raise Failure(INFRASTRUCTURE, "A file of the input is missing in the store: %s." % file["path"])
-            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if file["mode"] & 0o100:
-                copy_file(blob, place)
-                os.chmod(place, 0o755)
-            else:
-                os.symlink(blob, place)
+        self._bring_stored(source, target)
+
+    def _blob(self, sha256: str, name: str) -> str:
+        blob = self.path("blobs/%s/%s" % (sha256[:2], sha256))
+        if not os.path.exists(blob):
+            raise Failure(INFRASTRUCTURE, "A file of the input is missing in the store: %s." % name)
+        return blob
 
     def bundle(self, digest: str, work: str) -> None:
         unpack_bundle(self.path("bundles/%s.tar" % digest), work)
@@ -1783,7 +1817,7 @@ class HttpTransport(Transport):
             raise OSError("the store's answer was cut off: %r" % error)
 
     def _surely(
-        self, method: str, key: str, data: "Any" = None, headers: "Any" = None, query: "Any" = None
+        self, method: str, key: "Optional[str]", data: "Any" = None, headers: "Any" = None, query: "Any" = None
     ) -> "Tuple[int, Any, bytes]":
         """A call that is repeated until it is answered."""
         deadline, pause = time.monotonic() + self.PATIENCE, 0.5
@@ -1854,18 +1888,12 @@ class HttpTransport(Transport):
         if source.startswith(("https://", "http://")):
             self._fetch(source, lambda: urllib.request.urlopen(source, timeout=self.TIMEOUT), target)
             return
-        if source.split("/")[0] != "blobs":
+        if not source.startswith("blobs/"):
             raise Failure(COMMAND, "The input '%s' is neither a stored input nor a URL." % source)
-        for file in json.loads(self.get(source).decode("utf-8"))["files"]:
-            sha256 = file["sha256"]
-            blob = self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
-            place = target if file["path"] == "." else os.path.join(target, *file["path"].split("/"))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if file["mode"] & 0o100:
-                copy_file(blob, place)
-                os.chmod(place, 0o755)
-            else:
-                os.symlink(blob, place)
+        self._bring_stored(source, target)
+
+    def _blob(self, sha256: str, name: str) -> str:
+        return self._cached(sha256, "blobs/%s/%s" % (sha256[:2], sha256), sha256)
 
     def checkpoint(self, key: str, folder: str, first: "Optional[str]" = None) -> str:
         import tarfile
@@ -2300,6 +2328,81 @@ class S3Transport(HttpTransport):
             status, _, body = self._surely("DELETE", key + "/" + name)
             if status not in (200, 204, 404):
                 raise self._refused("what an earlier try left could not be removed", status, body)
+
+    def bring(self, source: str, target: str) -> None:
+        """Also an object of any bucket, or all that lie below a folder, as far as the task's role may read them."""
+        if not source.startswith("s3://"):
+            HttpTransport.bring(self, source, target)
+            return
+        bucket, _, key = source[5:].partition("/")
+        place = key[:-1] if key.endswith("/") else key
+        if place and not self._is_path(place):
+            raise Failure(COMMAND, "The input '%s' is no name that a file can have." % source)
+        other = S3Transport("s3://" + bucket)
+        status = 404
+        if key == place and key:
+            status, _, body = other._surely("HEAD", key)
+            if status == 200:
+                other._bring_object(key, target)
+                return
+            if status not in (403, 404):  # S3 forbids to see what is not there to those who may not list
+                raise other._closed(status, body)
+        below = place + "/" if place else ""
+        names = [name for name in other._listed(below) if not name.endswith("/")]  # consoles' marks of folders
+        if not names and status == 403:
+            raise other._closed(status, b"")
+        if not names:
+            raise Failure(COMMAND, "There is no object and no folder '%s'." % source)
+        for name in names:
+            if not self._is_path(name[len(below) :]):
+                raise Failure(COMMAND, "The object '%s' of s3://%s has no name that a file can have." % (name, bucket))
+            path = os.path.join(target, *name[len(below) :].split("/"))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            other._bring_object(name, path)
+
+    @staticmethod
+    def _is_path(key: str) -> bool:
+        return not {"", ".", ".."}.intersection(key.split("/")) and "\0" not in key
+
+    def _bring_object(self, key: str, path: str) -> None:
+        try:
+            self._fetch("%s/%s" % (self.root, key), lambda: self._open(key), path)
+        except OSError as error:
+            if getattr(error.__context__, "code", 0) == 403:
+                raise self._closed(403, b"")
+            raise
+
+    def _listed(self, prefix: str) -> "Iterator[str]":
+        """Every key that begins so."""
+        from xml.etree import ElementTree
+
+        query = {"list-type": "2", "prefix": prefix}
+        while True:
+            status, _, body = self._surely("GET", None, query=query)
+            if status == 404:
+                raise Failure(COMMAND, "There is no bucket %s." % self.root)
+            if status != 200:
+                raise self._closed(status, body)
+            token = ""
+            for entry in ElementTree.fromstring(body).iter():
+                tag = entry.tag.rpartition("}")[2]
+                if tag == "Key":
+                    yield entry.text or ""
+                elif tag == "NextContinuationToken":
+                    token = entry.text or ""
+            if not token:
+                return
+            query["continuation-token"] = token
+
+    def _closed(self, status: int, body: bytes) -> Failure:
+        import re
+
+        code = re.search("<Code>(.*?)</Code>", body.decode("utf-8", "replace"))
+        reason = (
+            "The bucket %s cannot be read (S3 answered %d%s): the role of the tasks must be allowed s3:GetObject and "
+            "s3:ListBucket there, and it must lie in the region of the run."
+        )
+        return Failure(COMMAND, reason % (self.root, status, " " + code.group(1) if code else ""))
 
     # ------------------------------------------------------------------------------------------------ storing
 

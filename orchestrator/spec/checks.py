@@ -21,7 +21,7 @@ from orchestrator.spec.problems import all_of, did_you_mean, shortened
 from orchestrator.spec.search_options import FILE_NAMES, is_own
 from orchestrator.spec.source import Node
 from orchestrator.spec.table import columns
-from orchestrator.spec.template import faults_in, names_in
+from orchestrator.spec.template import compile, faults_in, names_in
 from orchestrator.spec.validate import Finding, Path
 
 Data = Mapping[str, Any]
@@ -294,8 +294,16 @@ def _files(data: Data, base: Folder) -> Iterator[Finding]:
             yield from _absent(("search", key), place_of_points, resolved(base, place_of_points))
     for place, item in enumerate(_items(workload, "inputs")):
         source = item.get("from") if isinstance(item, Mapping) else None
-        if isinstance(source, str) and source.strip() and is_local(source):
-            yield from _absent(("workload", "inputs", place, "from"), source, resolved(base, source))
+        if isinstance(source, str) and source.strip() and "://" not in source:
+            same = _without_names(source)
+            yield from _absent(("workload", "inputs", place, "from"), same, resolved(base, same))
+
+
+def _without_names(text: str) -> str:
+    """A path as far as it is the same for every trial: the folder above its first placeholder, or all of it."""
+    parts = compile(text).parts
+    first = parts[0] if isinstance(parts[0], str) else ""
+    return first if len(parts) == 1 and first else os.path.dirname(first) or "."
 
 
 def _absent(path: Path, written: str, place: Folder) -> Iterator[Finding]:

@@ -268,7 +268,9 @@ class Input(Model):
 
     from_: Annotated[str, BeforeValidator(_without_credentials)] = Field(
         alias="from",
-        description="A file or folder, relative to the spec's file, or the URL of an object. May hold placeholders.",
+        description="A file or folder, relative to the spec's file; `s3://bucket/key`, an object or all that lie below "
+        "a folder; `az://account/container/path`; or `https://...`, one file. May hold placeholders, but not in the "
+        "name of a bucket or container. Which provider takes which: [Inputs](inputs.md).",
         examples=["./data", "s3://bucket/data"],
     )
     to: RelativePath = Field(

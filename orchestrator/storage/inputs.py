@@ -86,13 +86,34 @@ class Stored:
     bytes_sent: int
 
 
-def upload(store: ObjectStore, source: Path, *, hashes: HashCache | None = None, threads: int = THREADS) -> Stored:
-    """Store a file or a folder with all that is in it, as far as the store lacks it.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some of a folder's files: those whose whole path below it matches ``path``.
+
+    Entries of the folder whose names do not begin with ``start`` are not even looked at.
+    """
+
+    start: str
+    path: re.Pattern[str]
+
+
+EVERYTHING = Selection("", re.compile(".+", re.DOTALL))
+
+
+def upload(
+    store: ObjectStore,
+    source: Path,
+    *,
+    only: Selection = EVERYTHING,
+    hashes: HashCache | None = None,
+    threads: int = THREADS,
+) -> Stored:
+    """Store a file or a folder with all that is in it and in ``only``, as far as the store lacks it.
 
     Repeating an upload that was interrupted sends only what is missing.  Raises UsageError where ``source``
     does not exist, cannot be read, or changes meanwhile.
     """
-    files = _files(source)
+    files = _files(source, only)
     known = hashes.known((path, status) for _, path, status in files) if hashes else {}
     if len(known) == len({path for _, path, _ in files}):
         manifest = _manifest(files, known)
@@ -255,7 +276,7 @@ def _damaged(store: ObjectStore, file: InputFile) -> InvalidRequest:
     )
 
 
-def _files(source: Path) -> list[tuple[str, Path, os.stat_result]]:
+def _files(source: Path, only: Selection = EVERYTHING) -> list[tuple[str, Path, os.stat_result]]:
     """Path in the tree, path on this machine and status of every file, in order of the first."""
     try:
         status = source.stat()
@@ -263,7 +284,7 @@ def _files(source: Path) -> list[tuple[str, Path, os.stat_result]]:
             _regular(source, status)
             return [(ITSELF, source.absolute(), status)]
         found: list[tuple[str, Path, os.stat_result]] = []
-        _walk(source.absolute(), "", [Path(os.path.realpath(source))], found)
+        _walk(source.absolute(), "", [Path(os.path.realpath(source))], found, only)
     except OSError as error:
         where = error.filename or source
         raise UsageError(
@@ -273,20 +294,28 @@ def _files(source: Path) -> list[tuple[str, Path, os.stat_result]]:
     return sorted(found, key=lambda item: item[0])
 
 
-def _walk(folder: Path, prefix: str, within: list[Path], found: list[tuple[str, Path, os.stat_result]]) -> None:
+def _walk(
+    folder: Path, prefix: str, within: list[Path], found: list[tuple[str, Path, os.stat_result]], only: Selection
+) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
+            name = prefix + entry.name
+            if not prefix and not name.startswith(only.start):
+                continue
+            chosen = only.path.fullmatch(name) is not None
+            if not chosen and not entry.is_dir():
+                continue
             path = Path(entry.path)
             status = path.stat()
-            keys.check(prefix + entry.name)
+            keys.check(name)
             if stat.S_ISDIR(status.st_mode):
                 real = Path(os.path.realpath(path))
                 if real in within:
                     raise UsageError(f"The link {path} in an input points to a folder that holds it.")
-                _walk(path, f"{prefix}{entry.name}/", [*within, real], found)
+                _walk(path, f"{name}/", [*within, real], found, only)
             else:
                 _regular(path, status)
-                found.append((prefix + entry.name, path, status))
+                found.append((name, path, status))
 
 
 def _regular(path: Path, status: os.stat_result) -> None:

@@ -124,6 +124,10 @@ class Home:
     def lock(self, run: str) -> Path:
         return self.run(run) / "lock"
 
+    def inputs(self, run: str) -> Path:
+        """What trials of this machine are given of the objects of other stores."""
+        return self.run(run) / "inputs"
+
     def region(self, run: str) -> Path:
         """Where a provider that has regions made the run's pool."""
         return self.run(run) / "region"
@@ -146,6 +150,11 @@ class Home:
     def hashes(self) -> Path:
         """What is known of the content of files outside, so that unchanged inputs are not read again."""
         return self.path / "cache" / "hashes.db"
+
+    @property
+    def objects(self) -> Path:
+        """Objects of other stores that trials of this machine have read."""
+        return self.path / "cache" / "objects"
 
     @property
     def environments(self) -> Path:

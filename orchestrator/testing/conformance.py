@@ -588,6 +588,21 @@ class ProviderSuite:
     def test_inputs_are_where_the_job_says(self, story: Story) -> None:
         assert story.stdout("input") == "abc"
 
+    def test_an_input_whose_path_holds_a_parameter_is_where_the_job_says(
+        self, opened: Callable[..., Session], tmp_path: Path
+    ) -> None:
+        (tmp_path / "texts" / "french").mkdir(parents=True)
+        (tmp_path / "texts" / "german.txt").write_text("eins")
+        (tmp_path / "texts" / "french" / "one.txt").write_text("un")
+        source = [f"{tmp_path}/texts/", {"name": "value"}]
+        session = opened(document={"inputs": [{"from": source, "to": ["in"]}]})
+        for trial, value in enumerate(("german.txt", "french", "dutch")):
+            session.submit(self.task(trial, "if [ -d in ]; then cat in/one.txt; else cat in; fi", value=value))
+        session.wait_for(Phase.ENDED, *(task_name(trial) for trial in range(3)))
+        assert [session.ended(trial).cause for trial in range(3)] == [None, None, Cause.COMMAND]
+        assert [session.log(trial) for trial in range(2)] == [b"eins", b"un"]
+        assert "dutch" in session.ended(2).reason
+
     def test_no_task_finds_what_another_has_left(self, story: Story) -> None:
         for script in ("own folder", "own folder too"):
             assert story.ended(script).cause is None

@@ -78,6 +78,7 @@ class AwsCompute:
         )
 
     def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
+        request.check_inputs(request_.job)
         sized = request.sizing(request_)
         warnings: list[str] = []
         if sized.price is None:

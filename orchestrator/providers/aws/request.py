@@ -17,6 +17,7 @@ from orchestrator.errors import InvalidRequest
 from orchestrator.providers import catalogue
 from orchestrator.providers.aws import boot
 from orchestrator.providers.base import PoolRequest, Task
+from orchestrator.storage import sources
 from orchestrator.storage.layout import RunKeys
 
 Body = dict[str, Any]
@@ -90,6 +91,12 @@ class Sizing:
     @property
     def machine(self) -> str:
         return " or ".join(self.instances)
+
+
+def check_inputs(job: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest for an input that no task on AWS can be given."""
+    az = "Copy it to S3 and name it s3://BUCKET/KEY, or take the azure provider."
+    sources.check(job, "aws", {"s3": "", "az": az})
 
 
 def sizing(request: PoolRequest) -> Sizing:

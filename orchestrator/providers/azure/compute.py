@@ -66,6 +66,7 @@ class AzureCompute:
         )
 
     def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
+        request.check_inputs(request_.job)
         sized = request.sizing(replace(request_, tasks=tasks or None))
         size = sized.choice.size
         warnings: list[str] = []

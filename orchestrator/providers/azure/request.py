@@ -22,6 +22,7 @@ from orchestrator.providers.azure import autoscale
 from orchestrator.providers.azure.sas import Signer
 from orchestrator.providers.azure.settings import Settings
 from orchestrator.providers.base import PoolRequest, Recurrence, Task
+from orchestrator.storage import sources
 from orchestrator.storage.layout import RunKeys
 
 Body = dict[str, Any]
@@ -233,22 +234,23 @@ def mount_name(account: str, container: str) -> str:
     return f"{account}.{container}"
 
 
-def in_blob(source: Sequence[Any]) -> tuple[str, str, str] | None:
-    """Account, container and rest of an input's path that begins ``az://``; None for any other.
+def in_blob(source: sources.Source) -> tuple[str, str, sources.Source] | None:
+    """Account, container and the rest of an input's path that begins ``az://``; None for any other.
 
-    ``source`` is a template: texts, and parameters between them.  Raises InvalidRequest where a parameter stands in
-    the name of the container, since pools are made before parameters are known.
+    Raises InvalidRequest where a parameter stands in the name of the container, since pools are made before parameters
+    are known.
     """
-    first = source[0] if source else None
-    if not isinstance(first, str) or not first.startswith("az://"):
+    if sources.scheme(source) != "az":
         return None
-    account, _, path = first.removeprefix("az://").partition("/")
-    container, slash, rest = path.partition("/")
-    if not account or not container or (len(source) > 1 and not slash):
-        raise InvalidRequest(
-            f"The input {first} does not name a container.", remedy="Write it like az://ACCOUNT/CONTAINER/FOLDER."
-        )
+    place, rest = sources.in_store(source)
+    account, _, container = place.removeprefix("az://").partition("/")
     return account, container, rest
+
+
+def check_inputs(job: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest for an input that no task on Azure can be given."""
+    s3 = "Copy it to Blob Storage and name it az://ACCOUNT/CONTAINER/PATH, or take the aws provider."
+    sources.check(job, "azure", {"az": "", "s3": s3})
 
 
 def mounted(job: Mapping[str, Any]) -> list[tuple[str, str]]:

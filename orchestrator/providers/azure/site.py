@@ -5,7 +5,6 @@ Local inputs are uploaded here, by content; in the job that the tasks read they 
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import json
@@ -14,16 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.errors import AuthenticationFailed, InvalidRequest, NotFound, Unavailable
+from orchestrator.errors import AuthenticationFailed, InvalidRequest, Unavailable
 from orchestrator.providers.azure import request
 from orchestrator.providers.azure.request import Body, Site
 from orchestrator.providers.azure.sas import SKEW, Delegation, Signer
 from orchestrator.providers.base import PoolRequest
-from orchestrator.storage import inputs
+from orchestrator.storage import inputs, job_inputs, sources
 from orchestrator.storage.blob import LONGEST_DELEGATION, Account, BlobStore
 from orchestrator.storage.hashes import HashCache
 from orchestrator.storage.layout import RunKeys, blob_key, bundle_key
@@ -158,50 +156,15 @@ def _has_folders(account: Account) -> bool:
 
 def _stored_inputs(store: BlobStore, wanted: PoolRequest, hashes: HashCache | None) -> tuple[Body, list[str]]:
     """The job with its local inputs named by their keys, and the keys of all that its tasks read."""
-    job: Body = copy.deepcopy(dict(wanted.job))
+    job = job_inputs.upload(store, wanted.name, wanted.job, hashes)
     reads: list[str] = []
-    before: Body | None = None
-    for number, item in enumerate(job.get("inputs") or ()):
+    for item in job.get("inputs") or ():
         place = request.in_blob(item["from"])
         if place is not None:
             account, container, rest = place
-            item["from"][0] = f"mount:{request.mount_name(account, container)}/{rest}"
-            continue
-        source = item["from"][0] if len(item["from"]) == 1 else None
-        if not isinstance(source, str):
-            raise InvalidRequest(
-                "An input whose path depends on a parameter cannot be uploaded for Azure.",
-                remedy="Name a folder that holds all of them in workload.inputs, or a URL.",
-            )
-        if source.startswith(("https://", "http://")):
-            continue
-        if not source.startswith("blobs/"):
-            path = Path(source)
-            if path.exists():
-                source = inputs.upload(store, path, hashes=hashes).key
-            else:
-                before = before if before is not None else _earlier(store, wanted.name)
-                source = _as_before(before, number, path)
-            item["from"] = [source]
-        manifest = inputs.load(store, source)
-        reads += [source, *sorted({blob_key(file.sha256) for file in manifest.files})]
+            item["from"] = [f"mount:{request.mount_name(account, container)}/", *rest]
+        elif sources.is_stored(item["from"]):
+            key = sources.manifest_key(item["from"])
+            manifest = inputs.load(store, key)
+            reads += [key, *sorted({blob_key(file.sha256) for file in manifest.files})]
     return job, reads
-
-
-def _earlier(store: BlobStore, run: str) -> Body:
-    try:
-        found: Body = json.loads(store.get(RunKeys(run).job))
-    except NotFound:
-        return {}
-    return found
-
-
-def _as_before(job: Body, number: int, path: Path) -> str:
-    """A run that goes on on another machine has its inputs in the store already."""
-    try:
-        source = job["inputs"][number]["from"][0]
-    except (KeyError, IndexError):
-        source = ""
-    if not str(source).startswith("blobs/"):
-        raise InvalidRequest(f"The input {path} does not exist on this machine.", remedy="Correct workload.inputs.")
-    return str(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -32,7 +33,7 @@ from orchestrator.providers.base import (
     Task,
     TaskChanged,
 )
-from orchestrator.providers.local import processes
+from orchestrator.providers.local import objects, processes
 from orchestrator.providers.local.board import NAME_LIMIT
 from orchestrator.providers.local.capacity import Capacity, capacity, cpu_count
 from orchestrator.providers.local.container import input_places, left_berths
@@ -55,6 +56,7 @@ DEATHS = 3
 """A supervisor that died so often, without a task having ended in between, is not started again."""
 
 _BATCH = 1000
+_ARRIVALS = 0.05  # seconds between two looks whether a task's inputs have been brought
 
 _DEAD = "The supervisor of local trials died {count} times in a row, the last time by {how}."
 
@@ -83,6 +85,7 @@ class LocalCompute:
         self._preparation: Preparation | None = None
         self._engine: Engine | None = None
         self._berths: Berths | None = None
+        self._objects: objects.Objects | None = None
         self._deaths = 0
         self._broken = ""
         # What is submitted and has not ended; those of it that wait here, and those handed over.
@@ -111,12 +114,7 @@ class LocalCompute:
     # --------------------------------------------------------------------------------------------- pool
 
     def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
-        for item in request.job.get("inputs", ()):
-            source = item["from"][0] if item["from"] else ""
-            if isinstance(source, str) and "://" in source:
-                raise InvalidRequest(
-                    f"The local provider cannot fetch the input {source}.", remedy="Give a path on this machine."
-                )
+        objects.check(request.job, self._home)
         found = capacity(request, self._home.path)
         warnings, image = list(found.warnings), ""
         if request.isolation == "docker":
@@ -136,7 +134,7 @@ class LocalCompute:
         """What the image is by its digest, where that is known.  Raises for what no container can do."""
         if not request.image:
             raise InvalidRequest("A container needs an image.", remedy="Set workload.image.")
-        input_places(request.job)
+        input_places(request.job, self._home.inputs(request.name))
         return self._docker().pinned(request.image)
 
     def _docker(self) -> Engine:
@@ -167,6 +165,8 @@ class LocalCompute:
         if earlier:
             self._sweep(request.name)
         self._request = request
+        if objects.of(request.job):
+            self._objects = objects.Objects(self._home, request.name, request.job)
         wanted = request.job.get("requirements")
         if request.isolation == "docker":
             if earlier:
@@ -264,6 +264,9 @@ class LocalCompute:
                 self._preparation = None
             clean = self._crew is None or self._crew.close()
             self._remove_spares()
+            if self._objects is not None:
+                self._objects.close()
+                self._objects = None
             if self._berths is not None:
                 self._sweep_containers(pool)
             self._crew = self._request = self._berths = None
@@ -320,12 +323,26 @@ class LocalCompute:
             return
         assert self._capacity is not None
         enough = len(self._capacity.slots) + self._ahead
+        if self._objects is not None:
+            self._objects.start(itertools.islice(self._waiting, enough - self._given))
         while self._waiting and self._given < enough:
             task = self._waiting[0]
-            if not self._crew.send(task.document):
+            document = task.document
+            if self._objects is not None:
+                brought = self._objects.brought(task)
+                if brought is None:
+                    return
+                if isinstance(brought, Ended):
+                    self._objects.forget([self._waiting.popleft().name])
+                    self._end(task.name, brought, time.time())
+                    continue
+                document["brought"] = brought
+            if not self._crew.send(document):
                 return
             self._waiting.popleft()
             self._given += 1
+            if self._objects is not None:
+                self._objects.forget([task.name])
 
     def cancel(self, pool: str, names: Iterable[str]) -> None:
         self._pool(pool)
@@ -333,6 +350,8 @@ class LocalCompute:
         waiting = [task for task in self._waiting if task.name in wanted]
         if waiting:
             self._waiting = deque(task for task in self._waiting if task.name not in wanted)
+            if self._objects is not None:
+                self._objects.forget(task.name for task in waiting)
             for task in waiting:
                 self._end(task.name, Ended(Cause.CANCELLED, "The trial was cancelled before it started."), time.time())
                 wanted.discard(task.name)
@@ -384,6 +403,8 @@ class LocalCompute:
         """Take in what the slots have said, waiting for the first word of it."""
         if self._crew is None:
             return
+        if self._objects is not None and self._objects.busy:
+            wait = min(wait, _ARRIVALS)
         messages, dead = self._crew.receive(wait, _BATCH)
         for message in messages:
             for key, handler in self._handlers.items():

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import InvalidRequest
 from orchestrator.providers.base import JSON, PoolRequest
+from orchestrator.storage import sources
 from orchestrator.storage.layout import BLOBS, Home, RunKeys, bundle_key
 
 ROOT = "/orchestrate"
@@ -50,30 +50,30 @@ def left_berths(store: Path, run: str) -> list[Path]:
     return sorted(store.glob(f"{RunKeys(run).root}/berth-*"))
 
 
-def input_places(job: JSON) -> list[tuple[str, str]]:
+def input_places(job: JSON, brought: Path) -> list[tuple[str, str]]:
     """Where the job's inputs that lie on this machine are, outside and inside.
 
     Where a part of the path is a parameter, all of the folder above it is mounted: which of its files a trial needs is
-    not known before it runs.  Raises InvalidRequest where that would be the whole disk.
+    not known before it runs.  ``brought`` is the folder of what lies in object stores.  Raises InvalidRequest where it
+    would be the whole disk.
     """
     found: dict[str, str] = {}
     for item in job.get("inputs", ()):
-        template = item["from"]
-        first = template[0] if template and isinstance(template[0], str) else ""
-        if template and not first.startswith("/") and first:
-            continue  # a key of the store
-        place = first if len(template) == 1 else first[: first.rfind("/")]
-        if not place.strip("/"):
-            raise InvalidRequest(
-                "An input's path begins with a parameter, and a container is given no whole disk.",
-                remedy="Write the folder that holds the files in front of it: from: /data/{file}.",
-            )
-        found.setdefault(place, f"{ROOT}/inputs/{len(found)}")
+        source = item["from"]
+        if not sources.is_stored(source):
+            text = str(brought) if sources.scheme(source) else sources.fixed(source)
+            place = sources.split(source)[0] if text is None else text
+            found.setdefault(place, f"{ROOT}/inputs/{len(found)}")
     return list(found.items())
 
 
+def present_inputs(job: JSON, brought: Path) -> list[tuple[str, str]]:
+    """Those of them that there are: a trial that needs another one says so itself."""
+    return [place for place in input_places(job, brought) if os.path.exists(place[0])]
+
+
 def has_stored_inputs(job: JSON) -> bool:
-    return any(item["from"] and str(item["from"][0]).startswith(f"{BLOBS}/") for item in job.get("inputs", ()))
+    return any(sources.is_stored(item["from"]) for item in job.get("inputs", ()))
 
 
 def container_body(
@@ -93,7 +93,7 @@ def container_body(
     ``store`` is the root of the object store; ``user`` is ``UID:GID``; ``runner`` is the file; ``devices`` are indices
     or UUIDs of NVIDIA GPUs.
     """
-    need, job = request.machine, request.job
+    need, job, brought = request.machine, request.job, home.inputs(request.name)
     mounts = [
         _mount(berth(store, request.name, slot), SLOT, writable=True),
         _mount(Path(__file__).with_name("inside.py"), f"{ROOT}/inside.py"),
@@ -104,7 +104,7 @@ def container_body(
         mounts.append(_mount(store / key, f"{STORE}/{key}"))
     if has_stored_inputs(job):
         mounts.append(_mount(store / BLOBS, f"{STORE}/{BLOBS}"))
-    mounts += [_mount(Path(outside), inside) for outside, inside in input_places(job) if os.path.exists(outside)]
+    mounts += [_mount(Path(outside), inside) for outside, inside in present_inputs(job, brought)]
     host: dict[str, Any] = {
         # The engine's own dead-man switch: process 1 ends when its slot does, and nothing is kept of the container.
         "AutoRemove": True,

@@ -252,7 +252,7 @@ class Berths:
             "api_version": self._engine.api_version,
             "pack": request.pack,
             "owner": image.owner,
-            "inputs": [place for place in container.input_places(request.job) if os.path.exists(place[0])],
+            "inputs": container.present_inputs(request.job, home.inputs(request.name)),
             "berths": [str(container.berth(store, request.name, number)) for number in range(len(slots))],
             "bodies": [
                 container.container_body(

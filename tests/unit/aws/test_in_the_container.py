@@ -12,10 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -24,8 +27,9 @@ from botocore.credentials import Credentials
 from orchestrator.emulators import aws
 from orchestrator.providers.aws import boot
 from orchestrator.providers.aws.feed import Feed
-from orchestrator.runner.runner import S3Calls, S3Transport
+from orchestrator.runner.runner import Failure, S3Calls, S3Transport
 from orchestrator.storage import logs
+from orchestrator.storage.s3 import S3Store
 from tests.unit.aws.conftest import Cloud
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
@@ -278,3 +282,92 @@ def test_a_checkpoint_is_stored_when_it_has_changed_and_comes_back(
     transport.keep_checkpoint(key, folder)
     again = Path(transport.checkpoint(key, str(tmp_path / "second")))
     assert (again / "deep" / "step").read_text() == "3"
+
+
+# --------------------------------------------------------------------------------------- inputs in other buckets
+
+
+@pytest.fixture
+def speech(cloud: Cloud, transport: S3Transport) -> S3Store:
+    boto3.client("s3").create_bucket(Bucket="speech")
+    store = S3Store("speech")
+    for key in ("german/one.txt", "german/deep/t w o+%ü.txt", "german-2/one.txt", "french.txt"):
+        store.put(key, key.encode())
+    boto3.client("s3").put_object(Bucket="speech", Key="german/", Body=b"")  # a console's mark of a folder
+    return store
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("french.txt", None),
+        ("german", {"one.txt", "deep/t w o+%ü.txt"}),
+        ("german/", {"one.txt", "deep/t w o+%ü.txt"}),
+        ("german/deep", {"t w o+%ü.txt"}),
+        ("", {"german/one.txt", "german/deep/t w o+%ü.txt", "german-2/one.txt", "french.txt"}),
+    ],
+)
+def test_an_object_of_another_bucket_is_brought_or_all_that_lie_below_a_folder(
+    speech: S3Store, transport: S3Transport, tmp_path: Path, key: str, found: set[str] | None
+) -> None:
+    target = tmp_path / "in"
+    transport.bring(f"s3://speech/{key}", str(target))
+    if found is None:
+        assert target.read_text() == key
+        return
+    assert {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()} == found
+    below = key.rstrip("/")
+    assert all((target / name).read_text() == f"{below}/{name}".lstrip("/") for name in found)
+
+
+def test_a_folder_of_more_objects_than_one_page_is_brought_whole(
+    speech: S3Store, transport: S3Transport, tmp_path: Path
+) -> None:
+    for number in range(1001):
+        speech.put(f"many/{number:04d}", b"")
+    assert len(list(S3Transport("s3://speech")._listed("many/"))) == 1001
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("s3://speech/dutch", "There is no object and no folder 's3://speech/dutch'"),
+        ("s3://speech/german/one.txt/", "There is no object and no folder"),
+        ("s3://speech/../x", "no name that a file can have"),
+        ("s3://nobody-has-this/x", "There is no bucket s3://nobody-has-this"),
+    ],
+)
+def test_what_is_not_there_fails_the_trial_with_one_sentence(
+    speech: S3Store, transport: S3Transport, tmp_path: Path, source: str, said: str
+) -> None:
+    with pytest.raises(Failure, match=said) as failure:
+        transport.bring(source, str(tmp_path / "in"))
+    assert failure.value.cause == "command"
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("refused", [("HEAD", "GET"), ("GET",), ("HEAD",)])
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (301, "PermanentRedirect")])
+def test_a_bucket_that_the_role_may_not_read_or_of_another_region_is_named(
+    transport: S3Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str], status: int, code: str
+) -> None:
+    def call(self: S3Transport, method: str, *_: Any, **__: Any) -> tuple[int, dict[str, str], bytes]:
+        empty = b"<ListBucketResult></ListBucketResult>" if method == "GET" else b""
+        body = f"<Error><Code>{code}</Code></Error>".encode() if method == "GET" else b""
+        return (status, {}, body) if method in refused else (404 if method == "HEAD" else 200, {}, empty)
+
+    monkeypatch.setattr(S3Transport, "_call", call)
+    with pytest.raises(Failure, match=r"s3://speech cannot be read.*role of the tasks must be allowed") as failure:
+        transport.bring("s3://speech/german", str(tmp_path / "in"))
+    assert failure.value.cause == "command"
+
+
+def test_an_object_that_may_be_seen_but_not_read_is_refused_at_once(
+    speech: S3Store, transport: S3Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(self: S3Transport, key: str) -> Any:
+        raise urllib.error.HTTPError("url", 403, "Forbidden", Message(), None)
+
+    monkeypatch.setattr(S3Transport, "_open", opened)
+    with pytest.raises(Failure, match=r"s3://speech cannot be read"):
+        transport.bring("s3://speech/french.txt", str(tmp_path / "in"))

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.emulators.childserver import ServerFailed
+from orchestrator.emulators.emulated import environment
+from orchestrator.emulators.moto import MotoServer
 from orchestrator.providers.base import (
     Changes,
     Ended,
@@ -190,3 +193,26 @@ def pool(home: Home) -> Iterator[Pool]:
     yield pool
     pool.compute.close()
     assert list(pool.compute.owned()) == []
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """An S3 with the bucket `speech`; how to reach it, which is also set."""
+    import boto3
+
+    try:
+        with MotoServer() as server:
+            variables = {
+                "AWS_ENDPOINT_URL": server.endpoint,
+                "AWS_ACCESS_KEY_ID": "testing",
+                "AWS_SECRET_ACCESS_KEY": "testing",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+            with environment(variables):
+                client = boto3.client("s3")
+                client.create_bucket(Bucket="speech")
+                for key in ("german/one.txt", "german/two.txt", "french.txt"):
+                    client.put_object(Bucket="speech", Key=key, Body=f"{key}\n".encode())
+                yield variables
+    except ServerFailed as missing:
+        pytest.skip(str(missing))

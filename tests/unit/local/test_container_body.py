@@ -96,15 +96,20 @@ def test_an_input_whose_path_has_a_parameter_is_found_in_its_folder() -> None:
         {"from": ["/data/fold-", {"name": "x"}, ".csv"], "to": ["a"]},
         {"from": ["/data/all"], "to": ["b"]},
         {"from": ["blobs/ab/abc"], "to": ["c"]},
+        {"from": ["s3://bucket/", {"name": "x"}], "to": ["d"]},
     ]
-    places = input_places(job("run-1", "true", inputs=inputs))
-    assert places == [("/data", "/orchestrate/inputs/0"), ("/data/all", "/orchestrate/inputs/1")]
+    places = input_places(job("run-1", "true", inputs=inputs), Path("/brought"))
+    assert places == [
+        ("/data", "/orchestrate/inputs/0"),
+        ("/data/all", "/orchestrate/inputs/1"),
+        ("/brought", "/orchestrate/inputs/2"),
+    ]
 
 
 @pytest.mark.parametrize("source", [[{"name": "x"}], ["/", {"name": "x"}]])
 def test_no_container_is_given_the_whole_disk(source: list[Any]) -> None:
-    with pytest.raises(InvalidRequest, match="whole disk"):
-        input_places(job("run-1", "true", inputs=[{"from": source, "to": ["a"]}]))
+    with pytest.raises(InvalidRequest, match="any file of this machine"):
+        input_places(job("run-1", "true", inputs=[{"from": source, "to": ["a"]}]), Path("/brought"))
 
 
 def test_a_slot_s_gpus_are_those_that_a_process_would_see() -> None:

@@ -211,6 +211,21 @@ def test_no_container_outlives_its_driver_and_its_trial_s_folder_is_put_back(
     pool.compute.close()
 
 
+def test_inputs_of_an_object_store_are_there_to_be_read_and_no_other_run_s(s3: dict[str, str], pool: Pool) -> None:
+    other = pool.home.objects / "of another run"
+    other.parent.mkdir(parents=True)
+    other.write_text("")
+    source = ["s3://speech/", {"name": "x"}]
+    docked(
+        pool,
+        "cat in/one.txt; touch in/new; ls /orchestrate/inputs/0 | grep -vc lock",
+        inputs=[{"from": source, "to": ["in"]}],
+    )
+    assert pool.one("german")["cause"] is None
+    assert pool.text("stdout.txt").split() == ["german/one.txt", "1"]
+    assert "Read-only" in pool.text("stderr.txt")
+
+
 def test_an_image_is_pinned_by_its_digest(pool: Pool) -> None:
     with closing(docker_engine.connect(_host())) as client:
         own = client.images.get(docker_engine.BASE_IMAGE).id

@@ -292,8 +292,8 @@ def test_a_name_that_cannot_be_one_is_refused(pool: Pool, name: str) -> None:
 
 
 def test_what_this_provider_cannot_do_is_refused(pool: Pool) -> None:
-    remote = job("run-1", "true", inputs=[{"from": ["s3://bucket/data"], "to": ["data"]}])
-    with pytest.raises(InvalidRequest, match="s3://bucket/data"):
+    remote = job("run-1", "true", inputs=[{"from": ["gs://bucket/data"], "to": ["data"]}])
+    with pytest.raises(InvalidRequest, match="gs://bucket/data"):
         pool.compute.create_pool(PoolRequest("run-1", remote, Machine(), 1, None, 0.0, 0.0))
     request = PoolRequest("run-1", job("run-1", "true"), Machine(), 1, None, 0.0, 0.0, isolation="docker")
     with pytest.raises(InvalidRequest, match=r"workload\.image"):

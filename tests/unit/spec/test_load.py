@@ -371,7 +371,7 @@ def test_files_that_a_spec_names_must_be_there(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
         "name: a\nworkload:\n  command: x\n  code: code\n  requirements: r.txt\n"
-        "  inputs: [{from: data, to: d}, {from: '{trial}', to: e}]\n"
+        "  inputs: [{from: data, to: d}, {from: '{trial}', to: e}, {from: 'fiel/{trial}', to: f}]\n"
     )
     with pytest.raises(SpecError) as caught:
         load(path)
@@ -380,6 +380,7 @@ def test_files_that_a_spec_names_must_be_there(tmp_path: Path) -> None:
         "4:9: workload.code: 'code' does not exist; did you mean 'coed'?",
         "5:17: workload.requirements: 'r.txt' does not exist; paths are relative to the spec's file",
         "6:19: workload.inputs.0.from: 'data' does not exist; paths are relative to the spec's file",
+        "6:66: workload.inputs.2.from: 'fiel' does not exist; did you mean 'file'?",
     ]
     with pytest.raises(SpecError, match="is no folder"):
         load(path, ["workload.code=file"])

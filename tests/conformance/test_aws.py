@@ -86,6 +86,7 @@ time.sleep(0.5)
 open("model.txt", "w").write(sys.argv[1])
 print("loss=%r" % (float(sys.argv[1]) ** 2))
 """
+TRIALS = 100
 # How often the client is killed, after at most so many calls of its own, and from when on its machine is lost too.
 KILLS, LONGEST, LOST = 10, 40, 4
 # What stays of a run in its bucket: what it was and is, its tasks' parameters, and what its trials left.
@@ -137,20 +138,19 @@ def table(program: list[str], folder: Path, env: dict[str, str], run: str) -> li
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("trials", [30, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_sweep_survives_failing_calls_killed_containers_and_the_death_of_its_client(
-    engine_host: str, tmp_path: Path, trials: int
+    engine_host: str, tmp_path: Path
 ) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "train.py").write_text(TRAIN)
-    (tmp_path / "sweep.yaml").write_text(SWEEP.replace("TRIALS", str(trials)))
+    (tmp_path / "sweep.yaml").write_text(SWEEP.replace("TRIALS", str(TRIALS)))
     home = Home(tmp_path / "home")
     program = [sys.executable, "-m", "orchestrator"]
     plain = {**os.environ, "ORCHESTRATE_HOME": str(tmp_path / "undisturbed")}
     words = ["run", "sweep.yaml", "--yes", "--provider", "local"]
     subprocess.run([*program, *words], cwd=tmp_path, env=plain, check=True, capture_output=True)
     undisturbed = table(program, tmp_path, plain, "last")
-    assert len(undisturbed) == trials
+    assert len(undisturbed) == TRIALS
 
     chance = random.Random(3)
     with ExitStack() as started:

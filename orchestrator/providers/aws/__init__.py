@@ -28,6 +28,7 @@ from orchestrator.providers.aws.compute import AwsCompute
 from orchestrator.providers.base import Compute
 from orchestrator.providers.checks import Check
 from orchestrator.storage.layout import Home
+from orchestrator.storage.profile import profile_file
 
 __all__ = ["AwsCompute", "checks", "connect", "default_store", "fix", "policy", "regions"]
 
@@ -79,7 +80,7 @@ def fix(home: Home) -> Iterator[Check]:
     from orchestrator.providers.aws import account
 
     with closing(Aws()) as aws:
-        yield from account.fix(aws, settings.load(home), home.path / "profiles.toml")
+        yield from account.fix(aws, settings.load(home), profile_file(home))
 
 
 def policy(home: Home) -> dict[str, Any]:

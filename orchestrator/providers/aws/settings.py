@@ -8,13 +8,12 @@ table ``[aws]`` of ``profiles.toml`` in ``$ORCHESTRATE_HOME``.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.errors import InvalidRequest, UsageError
+from orchestrator.errors import InvalidRequest
+from orchestrator.storage import profile
 from orchestrator.storage.layout import Home
 
 # Seconds between two looks: at the service, and at an emulator, which costs nothing to ask.
@@ -74,7 +73,7 @@ class Settings:
 
 def load(home: Home, environ: Mapping[str, str] | None = None) -> Settings:
     """Raises UsageError for a wrong profile file."""
-    values = _profile(home.path / "profiles.toml")
+    values = profile.table(home, "aws", PREFIX)
     known = os.environ if environ is None else environ
     values.update({name: value for name, value in known.items() if value})
 
@@ -109,17 +108,3 @@ def _emulator(endpoint: str | None) -> str | None:
 def _other_than_aws(endpoint: str | None) -> str | None:
     host = urlsplit(endpoint or "").hostname or ""
     return None if not host or host.endswith(_OF_AWS) else (endpoint or "").rstrip("/")
-
-
-def _profile(path: Path) -> dict[str, str]:
-    try:
-        table = tomllib.loads(path.read_text("utf-8")).get("aws", {})
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UsageError(f"The profile file {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The profile file {path} is no TOML: {error}.") from error
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise UsageError(f"The table [aws] in {path} must hold names with texts alone.")
-    return {f"{PREFIX}{name.upper()}": value for name, value in table.items()}

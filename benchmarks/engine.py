@@ -56,7 +56,7 @@ class NothingCompute:
         self._alive = False
         self.first_submit: float | None = None
 
-    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
+    def estimate(self, request: PoolRequest) -> Estimate:
         return Estimate(0, 2, 0.0)
 
     def create_pool(self, request: PoolRequest) -> None:

@@ -67,7 +67,7 @@ def make_plan(
         )
     search = make_search(spec, base, listing=listing, earlier=earlier)
     request = pool_request(spec, "plan", job_document(spec, "plan", base, None), 0.0, search.size)
-    estimate = compute.estimate(request, search.size or 0)
+    estimate = compute.estimate(request)
     return Plan(spec, base, search, can, estimate, search.size, _most_cost(spec, search.size, estimate))
 
 

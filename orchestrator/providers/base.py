@@ -264,10 +264,11 @@ class Compute(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
-        """What ``tasks`` tasks would take.  Makes nothing.  Raises InvalidRequest for what can never run here.
+    def estimate(self, request: PoolRequest) -> Estimate:
+        """What ``request.tasks`` tasks would take, or as many as the pool can hold.  Makes nothing.
 
-        ``request.job`` is the job document, so that inputs that cannot be brought to the tasks are refused too.
+        Raises InvalidRequest for what can never run here.  ``request.job`` is the job document, so that inputs that
+        cannot be brought to the tasks are refused too.
         """
 
     def requests(self, request: PoolRequest, tasks: Iterable[Task]) -> Iterator[Call]:

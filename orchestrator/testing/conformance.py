@@ -860,7 +860,7 @@ class ProviderSuite:
     def test_an_estimate_makes_nothing_and_counts_slots_and_calls(self, bench: Bench) -> None:
         run = self.new_run()
         compute = bench.connect(run)
-        estimate = compute.estimate(self.request(run, job(run)), 1000)
+        estimate = compute.estimate(self.request(run, job(run), tasks=1000))
         assert estimate.slots >= 1
         assert estimate.api_calls >= 0
         assert estimate.rate >= 0.0
@@ -872,7 +872,7 @@ class ProviderSuite:
         compute = bench.connect(run)
         impossible = Machine(cpus=1, gpus=1, gpu="abacus", strict=True)
         with pytest.raises(InvalidRequest):
-            compute.estimate(self.request(run, job(run), machine=impossible), 1)
+            compute.estimate(self.request(run, job(run), machine=impossible, tasks=1))
         compute.close()
 
     def test_capabilities_are_facts(self, bench: Bench) -> None:

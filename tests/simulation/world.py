@@ -339,7 +339,7 @@ class SimulatedCompute:
             raise Unavailable("the answer was lost")
         self.world.fate.border()
 
-    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
+    def estimate(self, request: PoolRequest) -> Estimate:
         return Estimate(0, self.world.slots, NODE_PRICE)
 
     def create_pool(self, request: PoolRequest) -> None:

@@ -77,9 +77,9 @@ class AwsCompute:
             stores=("s3",),
         )
 
-    def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
+    def estimate(self, request_: PoolRequest) -> Estimate:
         request.check_inputs(request_.job)
-        sized = request.sizing(request_)
+        sized, tasks = request.sizing(request_), request_.tasks or 0
         warnings: list[str] = []
         if sized.price is None:
             warnings.append(f"Nobody has told what {sized.machine} costs: set pool.price, or limits.max_cost is void.")

@@ -65,9 +65,9 @@ class AzureCompute:
             stores=("az",),
         )
 
-    def estimate(self, request_: PoolRequest, tasks: int) -> Estimate:
+    def estimate(self, request_: PoolRequest) -> Estimate:
         request.check_inputs(request_.job)
-        sized = request.sizing(replace(request_, tasks=tasks or None))
+        sized, tasks = request.sizing(request_), request_.tasks or 0
         size = sized.choice.size
         warnings: list[str] = []
         if sized.price is None:

@@ -113,7 +113,7 @@ class LocalCompute:
 
     # --------------------------------------------------------------------------------------------- pool
 
-    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
+    def estimate(self, request: PoolRequest) -> Estimate:
         objects.check(request.job, self._home)
         found = capacity(request, self._home.path)
         warnings, image = list(found.warnings), ""
@@ -150,7 +150,7 @@ class LocalCompute:
             return
         if request.name != self._run:
             raise InvalidRequest(f"This provider serves the run {self._run}, not {request.name}.")
-        self.estimate(request, 0)
+        self.estimate(request)
         self._capacity = capacity(request, self._home.path)
         if request.store is not None:
             self._store = Path(unquote(urlsplit(request.store).path))

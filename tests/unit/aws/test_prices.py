@@ -189,8 +189,8 @@ def test_a_price_of_one_s_own_needs_no_question(cloud: Cloud) -> None:
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_a_plan_is_bound_by_the_price_on_demand_and_tells_the_usual_one(cloud: Cloud, gpus: int) -> None:
     compute, need = cloud.connect(), Machine(gpus=gpus, gpu="T4" if gpus else None)
-    full = compute.estimate(request(machine=need), 2)
-    spot = compute.estimate(request(machine=need, spot=True), 2)
+    full = compute.estimate(request(machine=need, tasks=2))
+    spot = compute.estimate(request(machine=need, spot=True, tasks=2))
     assert (spot.rate, full.usual) == (full.rate, None)
     assert spot.usual is not None
     assert 0 < spot.usual < spot.rate
@@ -198,12 +198,12 @@ def test_a_plan_is_bound_by_the_price_on_demand_and_tells_the_usual_one(cloud: C
         size = catalogue.find("aws", T4)
         assert size is not None
         assert (spot.rate, spot.usual) == (2 * ON_DEMAND, pytest.approx(2 * (size.spot or 0.0)))
-    own = compute.estimate(request(machine=need, spot=True, price=0.1), 2)
+    own = compute.estimate(request(machine=need, spot=True, price=0.1, tasks=2))
     assert (own.rate, own.usual) == (pytest.approx(0.2), None)
 
 
 def test_a_plan_with_a_fallback_counts_both_environments(cloud: Cloud) -> None:
     compute, need = cloud.connect(), Machine(gpus=1, gpu="T4")
-    assert compute.estimate(request(machine=need, spot=True, on_demand_fallback=True), 100).nodes == 4
-    assert compute.estimate(request(machine=need, spot=True, on_demand_fallback=True), 3).nodes == 3
-    assert compute.estimate(request(machine=need, spot=True), 100).nodes == 2
+    assert compute.estimate(request(machine=need, spot=True, on_demand_fallback=True, tasks=100)).nodes == 4
+    assert compute.estimate(request(machine=need, spot=True, on_demand_fallback=True, tasks=3)).nodes == 3
+    assert compute.estimate(request(machine=need, spot=True, tasks=100)).nodes == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,12 +27,12 @@ def test_ten_thousand_trials_take_at_most_twelve_calls_from_nothing_to_submitted
     assert sent(cloud) == 10_000
     assert cloud.wire.calls["batch.SubmitJob"] == 1
     assert cloud.wire.batch_calls() <= 12
-    assert cloud.wire.batch_calls() <= compute.estimate(request(), 10_000).api_calls
+    assert cloud.wire.batch_calls() <= compute.estimate(request(tasks=10_000)).api_calls
 
 
 def test_a_plan_counts_no_more_machines_than_there_are_tasks_for(cloud: Cloud) -> None:
     compute, wide = cloud.connect(), request(slots=None, max_nodes=None)
-    few, many, unknown = (compute.estimate(wide, count) for count in (2, 10_000, 0))
+    few, many, unknown = (compute.estimate(replace(wide, tasks=count or None)) for count in (2, 10_000, 0))
     assert (few.nodes, few.rate) == (2, pytest.approx(few.nodes * many.rate / many.nodes))
     assert many.nodes == unknown.nodes > 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.errors import InvalidRequest, NotFound, Unavailable
@@ -35,14 +37,14 @@ def test_ten_thousand_tasks_cost_at_most_103_calls_from_nothing_to_submitted(clo
 
 def test_the_estimate_tells_the_calls(cloud: Cloud) -> None:
     compute = cloud.connect("estimate")
-    assert compute.estimate(cloud.request("estimate"), 10_000).api_calls == 103
-    assert compute.estimate(cloud.request("estimate"), 1).api_calls == 4
+    assert compute.estimate(cloud.request("estimate", tasks=10_000)).api_calls == 103
+    assert compute.estimate(cloud.request("estimate", tasks=1)).api_calls == 4
 
 
 def test_a_plan_counts_no_more_machines_than_there_are_tasks_for(cloud: Cloud) -> None:
     compute = cloud.connect("estimate")
     wide = cloud.request("estimate", slots=None, max_nodes=None, price=0.5, vm_size="Standard_D4s_v5")
-    few, many, unknown = (compute.estimate(wide, count) for count in (5, 10_000, 0))
+    few, many, unknown = (compute.estimate(replace(wide, tasks=count or None)) for count in (5, 10_000, 0))
     assert (few.nodes, few.rate) == (2, pytest.approx(1.0))
     assert many.nodes == unknown.nodes > 2
 

@@ -59,7 +59,7 @@ class FailingCompute:
         self._events: list[Event] = []
         self.submitted: list[str] = []
 
-    def estimate(self, request: PoolRequest, tasks: int) -> Estimate:
+    def estimate(self, request: PoolRequest) -> Estimate:
         return Estimate(0, 2, 0.0)
 
     def create_pool(self, request: PoolRequest) -> None:

@@ -232,7 +232,7 @@ def test_an_image_is_pinned_by_its_digest(pool: Pool) -> None:
     docked(pool, "true")
     request = pool.compute._request
     assert request is not None
-    assert pool.compute.estimate(request, 1).image == own
+    assert pool.compute.estimate(request).image == own
     assert containers() == []
     pool.one()
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_brought_is_refused_before_anything_is_begun(pool: Pool, 
     before, _, after = first.partition("{x}")
     document = job("run-1", "true", inputs=[{"from": [before, {"name": "x"}, after], "to": ["in"]}])
     with pytest.raises(InvalidRequest, match=said):
-        pool.compute.estimate(PoolRequest("run-1", document, Machine(), 1, None, 0.0, 0.0), 1)
+        pool.compute.estimate(PoolRequest("run-1", document, Machine(), 1, None, 0.0, 0.0, tasks=1))
 
 
 def test_a_package_that_is_missing_is_named(pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -99,4 +99,4 @@ def test_a_package_that_is_missing_is_named(pool: Pool, monkeypatch: pytest.Monk
     monkeypatch.delitem(sys.modules, "orchestrator.storage.s3", raising=False)
     document = job("run-1", "true", inputs=source(BUCKET))
     with pytest.raises(MachineError, match=r"pip install 'orchestrator\[aws\]'"):
-        pool.compute.estimate(PoolRequest("run-1", document, Machine(), 1, None, 0.0, 0.0), 1)
+        pool.compute.estimate(PoolRequest("run-1", document, Machine(), 1, None, 0.0, 0.0, tasks=1))

@@ -297,4 +297,4 @@ def test_what_this_provider_cannot_do_is_refused(pool: Pool) -> None:
         pool.compute.create_pool(PoolRequest("run-1", remote, Machine(), 1, None, 0.0, 0.0))
     request = PoolRequest("run-1", job("run-1", "true"), Machine(), 1, None, 0.0, 0.0, isolation="docker")
     with pytest.raises(InvalidRequest, match=r"workload\.image"):
-        pool.compute.estimate(request, 1)
+        pool.compute.estimate(request)

@@ -57,7 +57,8 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 .emulators/.ready:
 	@mkdir -p .emulators
 	@if command -v npm >/dev/null; then \
-	  npm install --silent --no-audit --no-fund --prefix .emulators azurite@3.35.0 && touch $@; \
+	  npm install --loglevel error --no-audit --no-fund --prefix .emulators azurite@3.35.0 >/dev/null && touch $@ || \
+	    echo "make: npm could not install azurite, so THE TESTS AGAINST AZURE'S STORAGE WILL BE SKIPPED" >&2; \
 	else \
 	  echo "make: npm is missing, so the tests against Azure's storage will be skipped: apt-get install npm" >&2; \
 	fi

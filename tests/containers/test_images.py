@@ -6,16 +6,20 @@ Their packages come from the network: a minute or two the first time, and second
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from orchestrator.cli.main import main
 from orchestrator.emulators import docker_engine
 from tests.containers.test_recipes import FOLDER
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(900)
 
 SWEEP = """
@@ -76,7 +80,7 @@ def test_scikit_learn_is_built_and_a_sweep_runs_in_it(
         assert [one for one in client.containers.list(all=True) if ended["run"] in str(one.labels)] == []
 
 
-def test_tensorflow_is_built_and_trains(
+def test_tensorflow_is_built_and_trains_the_glyphs_on_the_emulated_aws(
     base: str, engine_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", engine_host)
@@ -85,6 +89,17 @@ def test_tensorflow_is_built_and_trains(
     with closing(docker_engine.connect(engine_host)) as client:
         said: bytes = client.containers.run(image, network_mode="none", remove=True)
     assert said.decode().startswith("TensorFlow 2.21.0 with Keras 3.15.1 works")
+    # The main job on the emulated AWS, at a size that ends in seconds.
+    sweep = ROOT / "job_templates" / "glyphs.yaml"
+    command = yaml.safe_load(sweep.read_text())["workload"]["command"]
+    few = ["--set", "search.trials=2", "--set", f"workload.command={command} --smoke"]
+    words = [sys.executable, "-m", "orchestrator", "run", str(sweep), "--provider", "aws", "--emulate", "--json", *few]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["trials"]["succeeded"] == 2
+    kept = tmp_path / "home" / "fetched" / told["run"] / f"trial-{told['best']['trial']:06d}"
+    assert (kept / "outputs" / "model" / "model.keras").stat().st_size > 0
 
 
 def _built(name: str, base: str, capsys: pytest.CaptureFixture[Any]) -> str:

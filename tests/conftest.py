@@ -23,7 +23,8 @@ IMAGES = Path(tempfile.gettempdir()) / "orchestrate-images"
 
 # What may be missing all the same: the long variants, and frameworks of gigabytes, which --soak installs.
 MEANT = re.compile(
-    r"the long variant|this provider's tasks end with the client|no interpreter here has|could not import 'torch'"
+    r"the long variant|this provider('s tasks end with the client| begins no task after another)"
+    r"|no interpreter here has|could not import 'torch'"
     r"|[\w.-]+: (no \w+ here|--soak runs it)|the tests' own pip is older"
 )
 

@@ -145,8 +145,8 @@ def show_failures(seen: Overview, failed: Sequence[Trial]) -> None:
     for trial in failed[:FAILURES]:
         tries = f" ({count(trial.attempts, 'attempt')})" if trial.attempts > 1 else ""
         show(f"  trial {trial.trial}: {printable(trial.reason)}{tries}")
-        key = keys.log(trial.trial, trial.attempts, "stderr")
-        show(dim(f"    {where(seen.store, key)}"))
+        if trial.attempts:
+            show(dim(f"    {where(seen.store, keys.log(trial.trial, trial.attempts, 'stderr'))}"))
     if len(failed) > FAILURES:
         show(dim(f"  and {len(failed) - FAILURES:,} more"))
 

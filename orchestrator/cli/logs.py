@@ -11,6 +11,7 @@ import click
 from orchestrator.cli.app import App, Command, pass_app, run_argument
 from orchestrator.cli.terminal import coloured, say
 from orchestrator.engine.driver import task_name
+from orchestrator.engine.machine import TERMINAL
 from orchestrator.engine.record import AttemptRow, Record
 from orchestrator.engine.runs import alive, find
 from orchestrator.errors import ProviderError, UsageError
@@ -58,7 +59,10 @@ def command(app: App, run: str, trial: int | None, follow: bool, errors: bool, a
 
 def _check_trial(record: Record, run: str, trial: int, follow: bool) -> None:
     """A trial that is not known (yet) is told from one that is silent."""
-    if record.params(trial) is not None:
+    row = record.trial(trial)
+    if row is not None and row.state in TERMINAL and row.attempt == 0:
+        raise UsageError(f"Trial {trial} of {run} has written nothing: {row.reason}.")
+    if row is not None and (follow or next(record.attempts(trial), None) is not None):
         return
     total = record.facts().get("total")
     if total is not None and trial >= total:

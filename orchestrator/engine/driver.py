@@ -337,7 +337,8 @@ class Driver:
             ended = replace(
                 ended, cause=Cause.INFRASTRUCTURE, reason="the task ended well and left no result.json in the store"
             )
-        return m.TaskSeen(trial, attempt, Phase.ENDED, now, ended)
+        overruled = ended.cause is None and event.ended.cause is not None
+        return m.TaskSeen(trial, attempt, Phase.ENDED, now, ended, overruled)
 
     def _read_result(self, trial: int, attempt: int) -> Mapping[str, Any] | None:
         key = self._keys.result(trial, attempt)
@@ -391,8 +392,11 @@ class Driver:
         exhausted: int | None = None
         for action in self._machine.apply(event):
             match action:
-                case m.SaveAttempt():
-                    if not self._save_attempt(action) and (exhausted is None or action.trial < exhausted):
+                case m.SaveAttempt() | m.Foresee():
+                    known = self._known(action)
+                    if known and isinstance(action, m.SaveAttempt):
+                        self._save_attempt(action)
+                    elif not known and (exhausted is None or action.trial < exhausted):
                         exhausted = action.trial
                 case m.SaveTrial():
                     self._save_trial(action)
@@ -410,24 +414,29 @@ class Driver:
                 self._record.set_facts({"total": exhausted})
             self._feed(m.Exhausted(exhausted, event.now, self._fault))
 
-    def _save_attempt(self, action: m.SaveAttempt) -> bool:
-        """False where this trial does not exist: the search has no more."""
-        if action.state == "submitting" and action.attempt == 1 and self._record.params(action.trial) is None:
-            if self._fault:
-                return False
-            try:
-                params = self._search.ask(action.trial)
-            except UsageError as error:
-                # Only asking shows that a formula has no value there, or that a user's sampler fails.  The run ends in
-                # order: what it has found is kept, and its machines are given back.
-                self._fault = str(error).rstrip(".")
-                return False
-            if params is None:
-                return False
-            self._record.add_trial(action.trial, params)
-            if self._search.adaptive:
-                parent = self._search.parent(action.trial) if isinstance(self._search, Breeding) else None
-                self._record.add_ask(action.trial, parent)
+    def _known(self, action: m.SaveAttempt | m.Foresee) -> bool:
+        """The trial is in the record; the search is asked for a new one.  False: it has no more."""
+        first = isinstance(action, m.Foresee) or (action.state == "submitting" and action.attempt == 1)
+        if not first or self._record.params(action.trial) is not None:
+            return True
+        if self._fault:
+            return False
+        try:
+            params = self._search.ask(action.trial)
+        except UsageError as error:
+            # Only asking shows that a formula has no value there, or that a user's sampler fails.  The run ends in
+            # order: what it has found is kept, and its machines are given back.
+            self._fault = str(error).rstrip(".")
+            return False
+        if params is None:
+            return False
+        self._record.add_trial(action.trial, params)
+        if self._search.adaptive:
+            parent = self._search.parent(action.trial) if isinstance(self._search, Breeding) else None
+            self._record.add_ask(action.trial, parent)
+        return True
+
+    def _save_attempt(self, action: m.SaveAttempt) -> None:
         ended = action.ended
         if action.state == "running":
             self.progress.running[action.trial] = now = self._clock.now()
@@ -436,7 +445,6 @@ class Driver:
         if action.state == "ended":
             self.progress.running.pop(action.trial, None)
             self.progress.latest.pop(action.trial, None)
-        return True
 
     def _save_trial(self, action: m.SaveTrial) -> None:
         outcome = None
@@ -444,7 +452,8 @@ class Driver:
             result = self._results.pop((action.trial, action.attempt), None)
             outcome = outcome_from(result) if result else Outcome(self._record.last_metrics(action.trial))
         reason = action.reason
-        if outcome is not None and action.state is m.TrialState.SUCCEEDED:
+        last_stage = self._machine.rules.after(action.trial) is None
+        if outcome is not None and action.state is m.TrialState.SUCCEEDED and last_stage:
             reason = reason or self._unranked(outcome.metrics)
         if not self._record.save_trial(action.trial, action.state, action.attempt, reason, outcome):
             raise AssertionError(f"trial {action.trial} was about to be counted twice")
@@ -650,7 +659,11 @@ class Driver:
         params = self._record.params(action.trial)
         assert params is not None  # written in the same transaction as the intent
         parent = self._record.parent(action.trial) if isinstance(self._search, Breeding) else None
-        return Task(task_name(action.trial, action.attempt), action.trial, action.attempt, params, parent)
+        before = self._machine.rules.before(action.trial)
+        live = None if before is None else self._machine.state.live.get(before)
+        after = None if before is None or live is None else task_name(before, live.attempt)
+        name = task_name(action.trial, action.attempt)
+        return Task(name, action.trial, action.attempt, params, parent if before is None else before, after)
 
 
 def ended_from(result: Mapping[str, Any]) -> Ended:

@@ -55,17 +55,25 @@ class Rules:
 
     ``window`` is how many attempts may be submitted and not ended.  With ``keep_places`` a trial that waits for its
     next attempt keeps its place in the window, so that a search that learns is asked in the order that it would have
-    been without the failure.  ``total`` is the number of trials, None while only asking shows it.  ``retries`` is how
-    many attempts more a cause allows, ``backoff`` the wait before the second attempt, doubled each time up to
-    ``backoff_cap``.  ``poll`` is the time between two looks at the cost.  Without ``max_failures`` (a number) and
-    ``max_failures_share`` (of all trials) failures never end the run early, but one is enough for the verdict
-    ``failed``.
+    been without the failure.  ``total`` is the number of trials, None while only asking shows it.
+
+    Each ``stages`` trials in a row are one point, whose trials come one after the other: each may begin when the one
+    before has ended well.  An ``ordered`` provider sees to that itself, so that all of them are submitted ahead.
+
+    ``retries`` is how many attempts more a cause allows, but for ``final`` exit codes; at a ``fatal`` one the run is
+    stopped.  ``backoff`` is the wait before the second attempt, doubled each time up to ``backoff_cap``.  ``poll`` is
+    the time between two looks at the cost.  Without ``max_failures`` (a number) and ``max_failures_share`` (of all
+    trials) failures never end the run early, but one is enough for the verdict ``failed``.
     """
 
     window: int
     total: int | None
     keep_places: bool = False
+    stages: int = 1
+    ordered: bool = False
     retries: Mapping[Cause, int] = field(default_factory=dict)
+    final: frozenset[int] = frozenset()
+    fatal: frozenset[int] = frozenset()
     max_failures: int | None = None
     max_failures_share: Fraction | None = None
     timeout: float | None = None
@@ -75,6 +83,14 @@ class Rules:
     grace: float = 10.0
     backoff: float = 1.0
     backoff_cap: float = 300.0
+
+    def before(self, trial: int) -> int | None:
+        """The trial that must have ended well before this one may begin."""
+        return trial - 1 if trial % self.stages else None
+
+    def after(self, trial: int) -> int | None:
+        """The trial that this one must have ended well for."""
+        return trial + 1 if (trial + 1) % self.stages else None
 
     def time_is_over(self, started: float | None, now: float) -> bool:
         return self.run_timeout is not None and started is not None and now >= started + self.run_timeout
@@ -125,11 +141,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TaskSeen:
+    """``overruled``: the task has ended well, and its provider thinks otherwise and so begins nothing after it."""
+
     trial: int
     attempt: int
     phase: Phase
     now: float
     ended: Ended | None = None
+    overruled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +208,13 @@ class DeletePool:
 
 
 @dataclass(frozen=True, slots=True)
+class Foresee:
+    """Write this trial down, with its parameters: it waits for the one before it."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """Submit this attempt.  The same attempt may be asked for again: its name is the same."""
 
@@ -234,7 +260,7 @@ class Finish:
     reason: str
 
 
-Action = CreatePool | DeletePool | Submit | Cancel | SaveAttempt | SaveTrial | SaveStatus | Finish
+Action = CreatePool | DeletePool | Foresee | Submit | Cancel | SaveAttempt | SaveTrial | SaveStatus | Finish
 
 # ----------------------------------------------------------------------------------------------------- state
 
@@ -272,6 +298,7 @@ class State:
     failed: int = 0
     pruned: int = 0
     unstartable: int = 0
+    skipped: int = 0  # failed without having begun, because a stage before them failed
     in_flight: int = 0
     phase: RunPhase = RunPhase.WORKING
     status: RunStatus = RunStatus.RUNNING
@@ -295,9 +322,11 @@ class Machine:
         self.state = state if state is not None else State()
         if self.state.total is None:
             self.state.total = rules.total
-        # Live trials that wait for a (re)submission, kept apart so that filling the window looks at no other.
-        self._waiting = {trial for trial, live in self.state.live.items() if not live.in_flight}
-        self.state.in_flight = len(self.state.live) - len(self._waiting)
+        # Live trials that wait for a (re)submission and not for a stage before them, kept apart so that filling the
+        # window looks at no other.
+        grounded = [trial for trial, live in self.state.live.items() if not live.in_flight]
+        self._waiting = set(filter(self._may_begin, grounded))
+        self.state.in_flight = len(self.state.live) - len(grounded)
 
     def apply(self, event: Event) -> list[Action]:
         state = self.state
@@ -389,6 +418,8 @@ class Machine:
         live.acknowledged = True
         if event.phase is Phase.ENDED:
             self._ended(event.trial, live, event.ended or Ended(Cause.INFRASTRUCTURE), event.now, actions)
+            if event.overruled:
+                self._recall(event.trial, "what it waits for has ended well, which its provider does not know", actions)
         elif event.phase is Phase.RUNNING and live.running_since is None:
             live.running_since = event.now
             actions.append(SaveAttempt(event.trial, event.attempt, "running"))
@@ -453,8 +484,13 @@ class Machine:
             self._again(trial, live, now, actions, ended)  # ours: counted against no limit
         else:
             live.failures[cause] = count = live.failures.get(cause, 0) + 1
-            if count > self.rules.retries.get(cause, 0):
+            code = ended.exit_code if cause is Cause.EXIT_CODE else None
+            fatal = code in self.rules.fatal
+            if fatal or code in self.rules.final or count > self.rules.retries.get(cause, 0):
                 self._end_trial(trial, TrialState.FAILED, ended.reason, actions)
+                if fatal:
+                    why = f"trial {trial} ended with exit code {code}, at which limits.exit_codes stops the run"
+                    self._stop(RunStatus.FAILED, why, now, actions)
             else:
                 wait = min(self.rules.backoff * 2.0 ** (count - 1), self.rules.backoff_cap)
                 self._again(trial, live, now + wait, actions, ended)
@@ -463,6 +499,22 @@ class Machine:
         live.attempt += 1
         live.not_before = not_before
         actions.append(SaveTrial(trial, TrialState.PENDING, live.attempt, ended.reason))
+        self._recall(trial, f"trial {trial}, the stage before it, is tried again", actions)
+
+    def _recall(self, trial: int, reason: str, actions: list[Action]) -> None:
+        """What was submitted ahead to come after an attempt of this trial waits for that one in vain."""
+        after = self.rules.after(trial)
+        while after is not None and (live := self.state.live.get(after)) is not None and live.in_flight:
+            self._withdraw(after, live, reason, actions)
+            live.attempt += 1
+            actions.append(SaveTrial(after, TrialState.PENDING, live.attempt, reason))
+            after = self.rules.after(after)
+
+    def _withdraw(self, trial: int, live: Live, reason: str, actions: list[Action]) -> None:
+        """An attempt that never begins; if it does all the same, it is told to stop."""
+        actions.append(SaveAttempt(trial, live.attempt, "ended", Ended(Cause.CANCELLED, reason)))
+        actions.append(Cancel(trial, live.attempt))
+        self._land(trial, live)
 
     def _land(self, trial: int, live: Live) -> None:
         """The attempt is at no provider any more."""
@@ -470,11 +522,23 @@ class Machine:
             self.state.in_flight -= 1
         live.in_flight = live.acknowledged = False
         live.running_since = live.stopping_since = None
-        self._waiting.add(trial)
+        self._let_wait(trial)
 
     def _end_trial(self, trial: int, state: TrialState, reason: str, actions: list[Action]) -> None:
-        live = self.state.live[trial]
-        actions.append(SaveTrial(trial, state, live.attempt, reason))
+        self._count(trial, state, self.state.live[trial].attempt, reason, actions)
+        after = self.rules.after(trial)
+        if state is TrialState.SUCCEEDED:
+            return
+        while after is not None and (live := self.state.live.get(after)) is not None:
+            why = f"not begun: trial {trial}, an earlier stage, {state}"
+            if live.in_flight:
+                self._withdraw(after, live, why, actions)
+            self._count(after, TrialState.FAILED, 0, why, actions)
+            self.state.skipped += 1
+            after = self.rules.after(after)
+
+    def _count(self, trial: int, state: TrialState, attempts: int, reason: str, actions: list[Action]) -> None:
+        actions.append(SaveTrial(trial, state, attempts, reason))
         self._forget(trial)
         match state:
             case TrialState.SUCCEEDED:
@@ -487,6 +551,13 @@ class Machine:
     def _forget(self, trial: int) -> None:
         del self.state.live[trial]
         self._waiting.discard(trial)
+        self._let_wait(self.rules.after(trial))
+
+    def _let_wait(self, trial: int | None) -> None:
+        """Nothing but its time and the window keeps this trial from being submitted, unless a stage before it does."""
+        live = None if trial is None else self.state.live.get(trial)
+        if trial is not None and live is not None and not live.in_flight and self._may_begin(trial):
+            self._waiting.add(trial)
 
     # ----------------------------------------------------------------------------------------- the whole run
 
@@ -508,7 +579,7 @@ class Machine:
         if allowed is not None and state.failed > allowed:
             reason = f"{state.failed} trials failed; limits.max_failures allows {allowed}"
             self._stop(RunStatus.FAILED, reason, now, actions)
-        elif state.unstartable >= HOPELESS_COMMANDS and state.ended == state.unstartable:
+        elif state.unstartable >= HOPELESS_COMMANDS and state.ended - state.skipped == state.unstartable:
             self._stop(RunStatus.FAILED, "the command could not be started for any trial so far", now, actions)
         elif rules.time_is_over(state.started, now):
             self._stop(RunStatus.TIMED_OUT, f"limits.run_timeout of {rules.run_timeout:g} s is over", now, actions)
@@ -528,20 +599,39 @@ class Machine:
         room = self.rules.window - state.in_flight
         if room <= 0:
             return
-        for trial in sorted(trial for trial in self._waiting if state.live[trial].not_before <= now)[:room]:
-            self._launch(trial, state.live[trial], actions)
-            room -= 1
+        for trial in sorted(trial for trial in self._waiting if state.live[trial].not_before <= now):
+            if room > 0 and self._may_begin(trial):
+                self._launch(trial, state.live[trial], actions)
+                room -= 1
         if self.rules.keep_places:
             room = self.rules.window - len(state.live)
         while room > 0 and (state.total is None or state.next_trial < state.total):
-            live = state.live[state.next_trial] = Live()
-            self._launch(state.next_trial, live, actions)
-            state.next_trial += 1
-            room -= 1
+            room -= self._begin_point(room, actions)
+
+    def _begin_point(self, room: int, actions: list[Action]) -> int:
+        """Launch the next trial and, where they may be submitted ahead, the stages after it; returns how many."""
+        launched = 0
+        for trial in range(self.state.next_trial, self.state.next_trial + self.rules.stages):
+            live = self.state.live[trial] = Live()
+            self.state.next_trial = trial + 1
+            if launched < room and self._may_begin(trial):
+                self._launch(trial, live, actions)
+                launched += 1
+            else:
+                actions.append(Foresee(trial))
+                self._let_wait(trial)
+        return launched
+
+    def _may_begin(self, trial: int) -> bool:
+        """Whether the stage before this trial keeps it from being submitted.  It is live until it has ended."""
+        before = self.rules.before(trial)
+        live = None if before is None else self.state.live.get(before)
+        return live is None or (self.rules.ordered and live.in_flight)
 
     def _launch(self, trial: int, live: Live, actions: list[Action]) -> None:
         live.in_flight = True
         self._waiting.discard(trial)
+        self._let_wait(self.rules.after(trial))
         self.state.in_flight += 1
         actions.append(SaveAttempt(trial, live.attempt, "submitting"))
         actions.append(Submit(trial, live.attempt))

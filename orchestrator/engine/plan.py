@@ -107,6 +107,8 @@ def rules(plan: Plan) -> Rules:
         window=window,
         total=plan.trials,
         keep_places=plan.search.adaptive,
+        stages=plan.spec.stages,
+        ordered=can.dependencies,
         retries={
             Cause.PREEMPTED: retries.preempted,
             Cause.NO_CAPACITY: retries.no_capacity,
@@ -114,6 +116,8 @@ def rules(plan: Plan) -> Rules:
             Cause.EXIT_CODE: retries.exit_code,
             Cause.TIMEOUT: retries.timeout,
         },
+        final=_exit_codes(plan.spec, "fail"),
+        fatal=_exit_codes(plan.spec, "stop"),
         max_failures=failures if isinstance(failures, int) else None,
         max_failures_share=Fraction(failures[:-1]) / 100 if isinstance(failures, str) else None,
         timeout=limits.timeout,
@@ -122,6 +126,10 @@ def rules(plan: Plan) -> Rules:
         poll=max(1.0, can.poll_seconds),
         grace=limits.grace,
     )
+
+
+def _exit_codes(spec: Spec, what: str) -> frozenset[int]:
+    return frozenset(code for code, follows in spec.limits.exit_codes.items() if follows == what)
 
 
 def pool_request(spec: Spec, run: str, job: dict[str, object], now: float, trials: int | None) -> PoolRequest:
@@ -151,6 +159,8 @@ def pool_request(spec: Spec, run: str, job: dict[str, object], now: float, trial
         labels={"run": run, "sweep": spec.name},
         nodes=need.nodes,
         tasks=trials,
+        chained=spec.stages > 1,
+        stop_codes=sorted(_exit_codes(spec, "stop")),
     )
 
 

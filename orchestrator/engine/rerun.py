@@ -42,7 +42,7 @@ def prepare(run: str, trial: int, home: Home) -> Rerun:
     """Everything that the trial had, found again; nothing is written.  Raises UsageError where it is not there."""
     with closing(Record.open(home.record(run))) as record:
         facts = record.facts()
-        row = _row(record, run, trial)
+        row = _row(record, run, trial, Spec.model_validate(facts["spec"]).stages)
     store = open_store(facts["store"], home)
     try:
         manifest = json.loads(store.get(RunKeys(run).manifest))
@@ -64,13 +64,14 @@ def prepare(run: str, trial: int, home: Home) -> Rerun:
     return Rerun(run, trial, plan, facts, manifest, dict(row.params), warnings)
 
 
-def _row(record: Record, run: str, trial: int) -> TrialRow:
+def _row(record: Record, run: str, trial: int, stages: int) -> TrialRow:
     row = record.trial(trial)
     if row is None:
         raise UsageError(f"{run} has no trial {trial}.", remedy=f"`orchestrate results {run}` lists them.")
-    if row.parent is not None:
+    parent = trial - 1 if trial % stages else row.parent
+    if parent is not None:
         raise UsageError(
-            f"Trial {trial} of {run} went on from the checkpoint of trial {row.parent} and is nothing without it."
+            f"Trial {trial} of {run} went on from the checkpoint of trial {parent} and is nothing without it."
         )
     return row
 

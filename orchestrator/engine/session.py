@@ -86,7 +86,9 @@ def requests(plan: Plan, home: Home) -> Iterator[Call]:
 def _first_attempts(plan: Plan) -> Iterator[Task]:
     trial = 0
     while not plan.search.adaptive and (params := plan.search.ask(trial)) is not None:
-        yield Task(task_name(trial, 1), trial, 1, params)
+        before = trial - 1 if trial % plan.spec.stages else None
+        after = task_name(trial - 1, 1) if before is not None and plan.capabilities.dependencies else None
+        yield Task(task_name(trial, 1), trial, 1, params, before, after)
         trial += 1
 
 

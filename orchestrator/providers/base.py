@@ -42,7 +42,9 @@ class Phase(StrEnum):
 class Task:
     """One attempt of one trial.  ``name`` is unique in the pool and the same whenever it is submitted again.
 
-    ``parent`` is an ended trial of the run whose checkpoint this one starts from where it has none of its own yet.
+    ``parent`` is a trial of the run whose checkpoint this one starts from where it has none of its own yet; it has
+    ended when this task begins.  ``after`` names the task of the same pool that must have ended well before; only a
+    provider with the capability ``dependencies`` is given one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Task:
     attempt: int
     params: JSON
     parent: int | None = None
+    after: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -157,7 +160,9 @@ class PoolRequest:
     never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a
     container) and ``user`` are for containers of this machine.  ``store`` is the URL of the object store that the run
     is kept in; None: the provider's own choice.  ``nodes`` is how many machines each task takes together, ``tasks`` how
-    many there will be at once at most; None where only running shows it.
+    many there will be at once at most; None where only running shows it.  With ``chained`` tasks may come ``after``
+    others.  ``stop_codes`` are exit codes of a program at which nothing of the pool is to go on: a provider that can
+    sees to that itself.
     """
 
     name: str
@@ -182,6 +187,8 @@ class PoolRequest:
     store: str | None = None
     nodes: int = 1
     tasks: int | None = None
+    chained: bool = False
+    stop_codes: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +250,8 @@ class Capabilities:
     ``ahead`` is how many tasks beyond those that can run it is worth to have submitted (None: all of them; the
     service queues).  ``poll_seconds`` is how long to wait between two looks.  ``survives_client`` says that tasks go
     on when the process that submitted them dies; where not, they are lost with it and made again.  ``several_nodes``
-    says that a task can take several machines together.
+    says that a task can take several machines together, ``dependencies`` that one which comes after another is begun by
+    the provider itself, once that one has ended well.
     """
 
     name: str
@@ -255,6 +263,7 @@ class Capabilities:
     spot: bool = False
     schedule: bool = False
     several_nodes: bool = False
+    dependencies: bool = False
     stores: Sequence[str] = ("file",)
 
 

@@ -34,6 +34,9 @@ CANCELLED = "cancelled"
 PREEMPTED = "preempted"
 INFRASTRUCTURE = "infrastructure"
 
+# The runner's own exit codes, which no program is likely to use; what ended with a program's has its code.
+OTHERWISE, NOT_STORED = 120, 121
+
 # Seconds that a program may run before it is looked at: those that are over by then cost no look at all.
 FIRST_LOOK = 0.05
 # Seconds between two looks at a running program, in its first SETTLED seconds and later.
@@ -2665,7 +2668,11 @@ class Container(Place):
 
 
 def main(arguments: "Optional[Sequence[str]]" = None) -> int:
-    """Run one task; 0 when it succeeded, its exit code or 1 when it failed, 3 when nothing could be stored."""
+    """Run one task; returns 0 when it succeeded, its own exit code when it ended with another or by a signal.
+
+    Two further codes are no program's: OTHERWISE when it failed in another way, which ``result.json`` tells, and
+    NOT_STORED when nothing could be stored.
+    """
     import argparse
     import shutil
     import signal
@@ -2701,19 +2708,21 @@ def main(arguments: "Optional[Sequence[str]]" = None) -> int:
             lines = transport.get(options.tasks).splitlines()
             if not 0 <= options.index < len(lines):
                 sys.stderr.write("runner: there is no task %d in %s\n" % (options.index, options.tasks))
-                return 3
+                return NOT_STORED
             text = lines[options.index]
         place = Container(job, json.loads(text.decode("utf-8")), transport, scratch, options.heartbeat)
         result = place.execute(wake)
     except (OSError, ValueError, KeyError, Failure) as error:
         sys.stderr.write("runner: %s: %s\n" % (type(error).__name__, error))
-        return 3
+        return NOT_STORED
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if result["cause"] is None:
         return 0
     sys.stderr.write("runner: %s\n" % result["reason"])
-    return result["exit_code"] or 1
+    if result["cause"] != EXIT_CODE:
+        return OTHERWISE
+    return result["exit_code"] or (128 + result["signal"] if result["signal"] else OTHERWISE)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ def make_search(
     random search without an end, constraints that nothing satisfies, a table that cannot be read.
     """
     for finding in findings(spec):
+        if finding.severity != "error":
+            continue
         hint = f"{finding.hint[0].upper()}{finding.hint[1:]}." if finding.hint else ""
         raise UsageError(f"{'.'.join(map(str, finding.path))}: {finding.message}.", remedy=hint)
     module, _, function = (OWN if is_own(spec.algorithm) else ALGORITHMS[spec.algorithm]).partition(":")

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.arrangements import Derived, Repeat
+from orchestrator.spec.arrangements import Derived, Numbered
 from orchestrator.spec.finite import Choice
 from orchestrator.spec.formula import Formula, FormulaError
 from orchestrator.spec.kind import Kind, parameter_value
@@ -53,13 +53,13 @@ class Space:
         """``given`` are the names of values that come with each point from elsewhere, such as a table's columns."""
         self.parameters = {name: kind for name, kind in parameters.items() if name not in given}
         self.constraints = [Formula(text) for text in constraints]
-        repeats = {name: kind for name, kind in self.parameters.items() if isinstance(kind, Repeat)}
-        self.axes = {name: kind for name, kind in self.parameters.items() if kind.axis and name not in repeats}
+        numbered = {name: kind for name, kind in self.parameters.items() if isinstance(kind, Numbered)}
+        self.axes = {name: kind for name, kind in self.parameters.items() if kind.axis and name not in numbered}
         self.conditional = [name for name, kind in self.axes.items() if kind.when is not None]
         self.repetitions = 1
-        for kind in repeats.values():
-            self.repetitions *= kind.repeat
-        self._repeats = {name: kind.repeat for name, kind in repeats.items()}
+        self._repeats = {name: kind.size or 1 for name, kind in numbered.items()}
+        for size in self._repeats.values():
+            self.repetitions *= size
         known = {*self.parameters, *given}
         graph = {name: kind.reads & known for name, kind in self.parameters.items()}
         order = [name for name in TopologicalSorter(graph).static_order() if name in self.parameters]

@@ -1,4 +1,4 @@
-"""The kinds of parameter that arrange other values: subsets, orders, repetitions and computed values."""
+"""The kinds of parameter that arrange other values: subsets, orders, repetitions, stages and computed values."""
 
 from __future__ import annotations
 
@@ -104,13 +104,21 @@ def _check_length(length: int, values: int, again: bool, size: int) -> None:
         raise wrong("has too many values")
 
 
-class Repeat(Kind):
+class Numbered(Kind):
+    """A kind whose values number the trials of each point.  It runs fastest in every search."""
+
+    noun: ClassVar[str]
+    """What a trial of a point is called."""
+
+
+class Repeat(Numbered):
     """0, 1, 2, ...: every point is tried this many times, as with several seeds, and counts by its mean.
 
     It runs fastest in every search, also in one that draws its points or learns.
     """
 
     key: ClassVar[str] = "repeat"
+    noun: ClassVar[str] = "repetition"
 
     repeat: Annotated[int, whole_within(1, 1_000_000)] = Field(
         description="How many trials a point gets. The value is 0 in the first, 1 in the second, and so on: a seed.",
@@ -123,6 +131,30 @@ class Repeat(Kind):
 
     def _value(self, index: int) -> int:
         return index
+
+
+class Stages(Numbered):
+    """The stages of every point, one trial each: it begins when the one before has ended well, from its checkpoint.
+
+    A trial whose stage before it has failed is not begun and fails with it.
+    """
+
+    key: ClassVar[str] = "stages"
+    noun: ClassVar[str] = "stage"
+
+    stages: Annotated[list[Any], BeforeValidator(listed_values)] = Field(
+        description="Every point is trained in stages, one trial a value: each begins once the one before it has ended "
+        "well, and goes on from its checkpoint.",
+        min_length=1,
+        examples=[["pretrain", "finetune"]],
+    )
+
+    @property
+    def size(self) -> int:
+        return len(self.stages)
+
+    def _value(self, index: int) -> Any:
+        return self.stages[index]
 
 
 class Derived(Kind):

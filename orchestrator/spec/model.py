@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from orchestrator.spec.parameters import Parameter
+from orchestrator.spec.parameters import Parameter, Stages
 from orchestrator.spec.problems import describe, shortened, wrong
 from orchestrator.spec.quantities import (
     Duration,
@@ -36,6 +36,8 @@ IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 BUILTIN_NAMES = ("run", "trial", "attempt")
 # Variables that the runner sets for every trial.
 RESERVED_VARIABLES = ("ORCHESTRATE_", "PARAM_")
+# From 120 on they are the runner's, the shell's (126, 127) and those of programs that a signal ended (128 + number).
+LAST_OWN_EXIT_CODE = 119
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 _IDENTIFIER = re.compile(IDENTIFIER, re.ASCII)
@@ -503,6 +505,14 @@ class Retries(Model):
     timeout: RetryCount = Field(0, description="The attempt was stopped at `timeout`.")
 
 
+def _exit_code(value: Any) -> int:
+    """An exit code that a program can have for itself: those above are the runner's, the shell's and the signals'."""
+    code = number(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    if not 1 <= code <= LAST_OWN_EXIT_CODE or code != math.floor(code):
+        raise wrong(f"{shortened(value)} is no exit code of a program: those are 1 to {LAST_OWN_EXIT_CODE}")
+    return int(code)
+
+
 class Limits(Model):
     """What a run may take."""
 
@@ -549,6 +559,16 @@ class Limits(Model):
         description="More failed trials than this stop the run: a number, or a share of all trials. "
         "Left out: it goes on to the end.",
         examples=["20%", 5],
+    )
+    exit_codes: dict[
+        Annotated[int, BeforeValidator(_exit_code)], Annotated[Literal["stop", "fail"], choice_of(("stop", "fail"))]
+    ] = Field(
+        {},
+        description="What follows where the program ends with one of these codes (1 to "
+        f"{LAST_OWN_EXIT_CODE}). `fail`: its trial is not tried again, whatever `retries` allows. `stop`: the whole "
+        "run is stopped at once, because no other trial would do better; Azure Batch does so by itself, also where "
+        "nobody of us is alive.",
+        examples=[{2: "fail", 3: "stop"}],
     )
     grace: DurationOrZero = Field(
         10.0,
@@ -607,6 +627,11 @@ class Spec(Model):
                 return None
             total *= parameter.size
         return total
+
+    @property
+    def stages(self) -> int:
+        """How many trials each point has that come one after the other: 1 where they do not."""
+        return next((kind.size for kind in self.parameters.values() if isinstance(kind, Stages)), 1)
 
     @property
     def algorithm(self) -> str:

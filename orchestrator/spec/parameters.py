@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from orchestrator.spec.arrangements import Combinations, Derived, Permutations, Repeat
+from orchestrator.spec.arrangements import Combinations, Derived, Permutations, Repeat, Stages
 from orchestrator.spec.distributions import (
     Beta,
     Exponential,
@@ -50,6 +50,7 @@ __all__ = [
     "Permutations",
     "Range",
     "Repeat",
+    "Stages",
     "Triangular",
     "TruncatedNormal",
     "Uniform",
@@ -79,6 +80,7 @@ KINDS: dict[str, type[Kind]] = {
         Combinations,
         Permutations,
         Repeat,
+        Stages,
         Derived,
     )
 }
@@ -131,6 +133,7 @@ Parameter = Annotated[
     | Annotated[Combinations, Tag("combinations")]
     | Annotated[Permutations, Tag("permutations")]
     | Annotated[Repeat, Tag("repeat")]
+    | Annotated[Stages, Tag("stages")]
     | Annotated[Derived, Tag("derived")],
     Discriminator(_kind_of),
     BeforeValidator(_spelled_out),

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from typing import Any
 
-from orchestrator.spec.arrangements import Derived, Repeat
+from orchestrator.spec.arrangements import Derived, Numbered, Repeat, Stages
 from orchestrator.spec.finite import Choice
 from orchestrator.spec.formula import Formula
 from orchestrator.spec.kind import Kind
@@ -49,7 +49,7 @@ def parameter_findings(
         path = (*base, name)
         yield from _conditions(parameters, kind, path, known, open_names)
         for other in kind.when or ():
-            if other in numbered and kind.axis and kind.size != 1 and not isinstance(kind, Repeat):
+            if other in numbered and kind.axis and kind.size != 1 and not isinstance(kind, Numbered):
                 message = f"'{other}' differs between the trials of a point, which share what is searched"
                 yield Finding((*path, "when", other), message, "a fixed or derived value may depend on it", on_key=True)
         if isinstance(kind, Choice) and kind.tied is not None:
@@ -70,8 +70,8 @@ def parameter_findings(
 
 
 def _numbered(parameters: Mapping[str, Kind]) -> set[str]:
-    """The repetitions, and what is computed from them: they differ between the trials of one point."""
-    found = {name for name, kind in parameters.items() if isinstance(kind, Repeat)}
+    """The repetitions or stages, and what is computed from them: they differ between the trials of one point."""
+    found = {name for name, kind in parameters.items() if isinstance(kind, Numbered)}
     while more := {
         name
         for name, kind in parameters.items()
@@ -88,8 +88,8 @@ def _conditions(
         if "otherwise" in kind.model_fields_set:
             yield Finding((*path, "otherwise"), "does nothing without 'when'", on_key=True)
         return
-    if isinstance(kind, Repeat):
-        yield Finding((*path, "when"), "cannot stand on a repetition: every point has as many", on_key=True)
+    if isinstance(kind, Numbered):
+        yield Finding((*path, "when"), f"cannot stand on a {kind.noun}: every point has as many", on_key=True)
     for other, wanted in kind.when.items():
         at = (*path, "when", other)
         if other not in known:
@@ -133,7 +133,7 @@ def _constraints(spec: Spec, others: frozenset[str], open_names: bool) -> Iterat
                 message = f"'{shortened(text)}' reads an unknown parameter '{shortened(read)}'"
                 yield Finding(("search", "constraints", place), message, did_you_mean(read, known))
         for read in sorted(Formula(text).names & numbered):
-            message = f"'{shortened(text)}' reads the repetition '{read}'"
+            message = f"'{shortened(text)}' reads '{read}', which differs between the trials of a point"
             yield Finding(("search", "constraints", place), message, "constraints are about points")
 
 
@@ -144,8 +144,9 @@ def _grids(spec: Spec) -> Iterator[Finding]:
             if name not in spec.parameters:
                 near = did_you_mean(name, spec.parameters) or "declare it there with its value for the other grids"
                 yield Finding((*path, name), f"'{name}' is none of the parameters", near, on_key=True)
-            elif isinstance(kind, Repeat) or isinstance(spec.parameters[name], Repeat):
-                yield Finding((*path, name), "cannot change a repetition", "every point has as many", on_key=True)
+            elif isinstance(kind, Numbered) or isinstance(spec.parameters[name], Numbered):
+                message = "cannot change how many trials a point gets"
+                yield Finding((*path, name), message, "every point has as many", on_key=True)
         yield from parameter_findings({**spec.parameters, **own}, frozenset(), False, path)
 
 
@@ -180,6 +181,7 @@ def _search(spec: Spec) -> Iterator[Finding]:
         yield Finding(("search", "constraints"), message, "use sobol", on_key=True)
     if algorithm == "pbt":
         yield from _population(spec)
+    yield from _stages(spec, adaptive or own)
     yield from _metrics(search, adaptive)
     yield from _dimensions(spec)
 
@@ -198,6 +200,30 @@ def _population(spec: Spec) -> Iterator[Finding]:
             yield Finding(
                 ("parameters", name), "cannot be repeated by pbt: its trials go on from each other", on_key=True
             )
+
+
+def _stages(spec: Spec, learns: bool) -> Iterator[Finding]:
+    numbered = {name: kind for name, kind in spec.parameters.items() if isinstance(kind, Numbered)}
+    for name in [name for name, kind in numbered.items() if isinstance(kind, Stages)][:1]:
+        path: Path = ("parameters", name)
+        for other in [other for other in numbered if other != name]:
+            again = isinstance(numbered[other], Repeat)
+            hint = f"search over it: {other}: [0, 1, 2]" if again else f"let it be fixed, with when: {{{name}: ...}}"
+            message = f"cannot stand beside the stages of '{name}'"
+            yield Finding(("parameters", other), message, hint, on_key=True)
+        if learns:
+            message = f"cannot be trained by {spec.algorithm}, which asks for what it has learnt from single trials"
+            yield Finding(path, message, "use grid, random or another search that does not learn", on_key=True)
+        if spec.search.early_stopping is not None:
+            message = "would compare trials of different stages"
+            yield Finding(("search", "early_stopping"), message, "remove it, or the stages", on_key=True)
+        if spec.search.trials is not None and spec.search.trials % spec.stages:
+            fewer = spec.search.trials // spec.stages * spec.stages
+            message = f"would leave a point without all its {spec.stages} stages"
+            yield Finding(("search", "trials"), message, f"write {fewer or spec.stages}")
+        if spec.workload.checkpoint is None and spec.stages > 1:
+            message = "hand nothing on: there is no workload.checkpoint"
+            yield Finding(path, message, "add checkpoint: FOLDER to the workload", "warning", on_key=True)
 
 
 def _metrics(search: Search, adaptive: bool) -> Iterator[Finding]:
@@ -228,7 +254,7 @@ def _metrics(search: Search, adaptive: bool) -> Iterator[Finding]:
 def _dimensions(spec: Spec) -> Iterator[Finding]:
     if spec.algorithm not in (*ADAPTIVE, *QUASI_RANDOM):
         return
-    free = {name: kind for name, kind in spec.parameters.items() if kind.axis and not isinstance(kind, Repeat)}
+    free = {name: kind for name, kind in spec.parameters.items() if kind.axis and not isinstance(kind, Numbered)}
     moving = {name: kind for name, kind in free.items() if kind.size != 1}
     if not moving:
         yield Finding(("search", "algorithm"), f"{spec.algorithm} has nothing to search: every parameter is fixed")

@@ -706,6 +706,36 @@ class ProviderSuite:
             most = max(most, running)
         assert 1 <= most <= self.slots
 
+    # ------------------------------------------------------------------------------------------------ order
+
+    def test_a_task_begins_when_the_one_that_it_names_has_ended_well(
+        self, bench: Bench, opened: Callable[..., Session]
+    ) -> None:
+        asked = bench.connect(self.new_run())
+        keeps_order = asked.capabilities.dependencies
+        asked.close()
+        if not keeps_order:
+            pytest.skip("this provider begins no task after another, as its capabilities say")
+        session = opened(chained=True, document={"outputs": [["out"]]})
+
+        def after(trial: int, earlier: int) -> Task:
+            return replace(self.task(trial, "touch out"), after=task_name(earlier))
+
+        session.submit(after(1, 0), after(3, 2), self.task(0, "sleep 3"), self.task(2, "exit 4"))
+        session.wait_for(Phase.ENDED, task_name(0), task_name(1), task_name(2))
+        finished, started = session.ended(0).finished, session.ended(1).started
+        assert finished is not None
+        assert started is not None
+        assert started > finished - 1.0, "the clocks of two nodes may differ a little"
+        session.submit(after(4, 0))
+        session.wait_for(Phase.ENDED, task_name(4))
+        assert session.ended(4).cause is None, "that one had ended when this was submitted"
+        assert session.phase(task_name(3)) in (None, Phase.QUEUED), "that one has failed"
+        session.compute.cancel(session.run, [task_name(3)])
+        session.wait_for(Phase.ENDED, task_name(3))
+        assert session.ended(3).cause is Cause.CANCELLED
+        assert session.outputs(3) == {}
+
     # --------------------------------------------------------------------------------------------- stopping
 
     def test_a_cancelled_task_is_told_first_and_may_leave_something(self, opened: Callable[..., Session]) -> None:

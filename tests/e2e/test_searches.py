@@ -81,6 +81,13 @@ def is_repeated(rows: Rows) -> None:
     assert all(row["n"] == 5 and row["deviations"]["loss"] > 0 for row in rows)
 
 
+def is_staged(rows: Rows) -> None:
+    rates = (0.001, 0.0005, 0.0001)
+    assert params(rows, "momentum", "lr") == [(momentum, lr) for momentum in (0.5, 0.8, 0.9) for lr in rates]
+    # Each stage trains ten epochs and goes on from the one before it.
+    assert [row["metrics"]["epochs"] for row in sorted(rows, key=lambda row: row["trial"])] == [10, 20, 30] * 3
+
+
 def is_list(rows: Rows) -> None:
     batches = [(0.1, 32), (0.03, 64), (0.01, 128)]
     assert params(rows, "lr", "batch", "fold") == [(*row, fold) for row in batches for fold in (0, 1)]
@@ -162,6 +169,7 @@ EXPECTED: dict[str, Callable[[Rows], None]] = {
     "tied": is_tied,
     "arrangements": is_arranged,
     "repeat": is_repeated,
+    "stages": is_staged,
     "list": is_list,
     "files": is_files,
     "random": is_random,
@@ -399,10 +407,11 @@ def test_a_rule_gives_up_trials_as_they_report_and_keeps_their_values(shared_she
         ({"search": {"target": 5}}, "succeeded", 6),
         ({"search": {"patience": 3, "goal": "minimize"}}, "succeeded", 4),
         ({"limits": {"max_failures": 0}}, "failed", 8),
+        ({"limits": {"exit_codes": {"1": "stop"}, "retries": 3}}, "failed", 8),
         ({"pool": {"price": 3600}, "limits": {"max_cost": 1.5}}, "over-budget", 0),
         ({"limits": {"run_timeout": 1.5}}, "timed-out", 0),
     ],
-    ids=["trials", "target", "patience", "failures", "cost", "time"],
+    ids=["trials", "target", "patience", "failures", "exit code", "cost", "time"],
 )
 def test_a_run_ends_at_its_budget(shared_shell: Shell, budget: dict[str, Any], status: str, least: int) -> None:
     """Trial n has the value n; trial 7 fails, and trial 9 never ends by itself."""

@@ -57,12 +57,19 @@ class Scenario:
         self.interrupt_at = rng.choice([None, None, rng.uniform(0, 300)])
         self.impatient = rng.random() < 0.3
         self.known_size = rng.random() < 0.7
+        self.stages = rng.choice([1, 1, 2, 3])
+        self.trials = -(-self.trials // self.stages) * self.stages
+        self.ordered = self.stages > 1 and rng.random() < 0.5
+        self.fatal = rng.random() < 0.2
 
     def rules(self) -> m.Rules:
         again = (Cause.PREEMPTED, Cause.INFRASTRUCTURE, Cause.NO_CAPACITY, Cause.TIMEOUT)
         return m.Rules(
             window=self.window,
-            keep_places=self.window == 1,
+            keep_places=self.window == 1 and self.stages == 1,
+            stages=self.stages,
+            ordered=self.ordered,
+            fatal=frozenset({1} if self.fatal else ()),
             total=self.trials if self.known_size else None,
             retries=dict.fromkeys(again, 10_000),
             max_failures=self.max_failures,
@@ -116,7 +123,7 @@ def play(seed: int) -> Ending:
     too_dear = math.inf if scenario.max_cost is None else scenario.max_cost - scenario.cost_of_stopping
     world = World(
         seed, fate, clock, slots=scenario.slots, failing=scenario.failing, survives=scenario.survives,
-        too_dear=too_dear,
+        too_dear=too_dear, stages=scenario.stages, ordered=scenario.ordered, fatal=scenario.fatal,
     )  # fmt: skip
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=FatefulConnection)
     record = Record.adopt(connection, {"total": scenario.rules().total})
@@ -129,7 +136,7 @@ def play(seed: int) -> Ending:
         assert lives < MOST_LIVES, "the run does not come to its end"
         if lives > LIVES_WITH_FAULTS:
             fate.calm()
-        search = SimulatedSearch(scenario.trials, fate)
+        search = SimulatedSearch(scenario.trials, fate, adaptive=scenario.stages == 1)
         request = PoolRequest(pool, {}, Machine(), scenario.slots, None, 0.0, 0.0)
         watcher.steps = 0
         try:
@@ -175,15 +182,20 @@ def check(end: Ending) -> None:
     assert sorted(end.told) == sorted(counted), "each ended trial is told once"
     for trial in counted:
         state, metrics, params = end.rows[trial]
+        skipped = any(expected[earlier].fails for earlier in range(trial - trial % s.stages, trial))
         assert params["x"] == trial, f"trial {trial} has the parameters of another"
-        assert state == ("failed" if expected[trial].fails else "succeeded"), f"trial {trial} ended as {state}"
-        assert metrics == {"loss": expected[trial].value}, f"trial {trial} has the metrics of another"
+        wanted = "failed" if skipped or expected[trial].fails else "succeeded"
+        assert state == wanted, f"trial {trial} ended as {state}"
+        assert metrics == ({} if skipped else {"loss": expected[trial].value}), f"trial {trial} has other metrics"
+        assert not (skipped and trial in world.executions), f"trial {trial} began after a stage that failed"
 
     assert world.pool is None, "a pool outlives its run"
     assert not end.pool_may_exist, "the record still thinks that a pool may exist"
 
-    failures = sum(expected[trial].fails for trial in counted)
-    if end.status in (m.RunStatus.SUCCEEDED, m.RunStatus.FAILED) and (
+    failures = sum(end.rows[trial][0] == "failed" for trial in counted)
+    if end.status is m.RunStatus.FAILED and s.fatal:
+        assert any(expected[trial].fails for trial in counted), "the run was stopped for nothing"
+    elif end.status in (m.RunStatus.SUCCEEDED, m.RunStatus.FAILED) and (
         s.max_failures is None or failures <= s.max_failures
     ):
         assert len(counted) == s.trials, f"trials are lost: {sorted(set(expected) - set(counted))}"
@@ -200,7 +212,7 @@ def check(end: Ending) -> None:
         late = s.rules().poll + SLOWEST_DELETION + world.blind
         assert world.cost() <= s.max_cost + late * NODE_PRICE / 3600 + 1e-9, "the limit was passed by more than a poll"
 
-    if s.window == 1 and end.status is not m.RunStatus.OVER_BUDGET:
+    if s.window == 1 and s.stages == 1 and end.status is not m.RunStatus.OVER_BUDGET:
         for trial in sorted(counted):
             assert end.rows[trial][2] == {"x": trial, "after": list(range(trial))}, "another point was asked"
 

@@ -63,6 +63,7 @@ class Faults:
     hang: float = 0.0  # a task whose runner does not keep its timeout
     break_task: float = 0.0
     drop_pool: float = 0.0
+    misjudge: float = 0.0  # the provider takes a task that ended well for one that did not
 
     @classmethod
     def drawn(cls, rng: random.Random) -> Faults:
@@ -87,6 +88,7 @@ class Faults:
             hang=rate(0.1),
             break_task=rate(0.2),
             drop_pool=rate(0.01),
+            misjudge=rate(0.2),
         )
 
 
@@ -155,6 +157,7 @@ class SimulatedTask:
     phase: Phase = Phase.QUEUED
     stopping: float | None = None
     ended: Ended | None = None
+    ended_at: float = 0.0
 
 
 @dataclass
@@ -184,12 +187,20 @@ class World:
         failing: float,
         survives: bool,
         too_dear: float = math.inf,
+        stages: int = 1,
+        ordered: bool = False,
+        fatal: bool = False,
     ) -> None:
         self.seed, self.fate, self.clock = seed, fate, clock
         self.slots, self.failing, self.survives = slots, failing, survives
         # From this cost on a driver that could look would stop; how long nobody could from then on.
         self.too_dear, self.dear_since = too_dear, math.inf
         self.blind, self.blind_since = 0.0, math.inf
+        # Trials of a point that follow each other; whether tasks may name the one before them; whether a program that
+        # fails ends all tasks.
+        self.stages, self.ordered, self.fatal = stages, ordered, fatal
+        self.well: set[int] = set()  # trials whose program has ended well
+        self.job_over = False
         self.objects: dict[str, bytes] = {}
         self.pool: str | None = None
         self.pool_ready_at = 0.0
@@ -214,8 +225,11 @@ class World:
         for t in sorted(self.tasks.values(), key=lambda t: t.submitted):
             if t.phase is Phase.QUEUED and t.stopping is not None:
                 self._end(t, t.stopping, Ended(Cause.CANCELLED, "cancelled"), None)
-            elif t.phase is Phase.QUEUED and len(running) < self.slots:
-                t.begins = max(t.submitted, self.pool_ready_at)
+            elif t.phase is Phase.QUEUED and len(running) < self.slots and self._may_begin(t):
+                before = self.tasks.get(t.task.after or "")
+                t.begins = max(t.submitted, self.pool_ready_at, before.ended_at if before is not None else 0.0)
+                if t.task.trial % self.stages:
+                    assert t.task.trial - 1 in self.well, f"trial {t.task.trial} began before the stage before it ended"
                 t.ends += t.begins
                 t.phase = Phase.RUNNING
                 running.append(t)
@@ -227,6 +241,13 @@ class World:
                 self._end(t, t.stopping + 2, Ended(Cause.CANCELLED, "cancelled"), None)
             elif now >= t.ends:
                 self._finish(t)
+
+    def _may_begin(self, t: SimulatedTask) -> bool:
+        """By itself a provider begins a task after another only where it thinks that that one has ended well."""
+        if t.task.after is None:
+            return True
+        before = self.tasks.get(t.task.after)
+        return before is not None and before.ended is not None and before.ended.cause is None
 
     def _program(self, t: SimulatedTask) -> Program:
         return Program.of(self.seed, t.task.trial, self.failing)
@@ -251,10 +272,19 @@ class World:
             "metrics": {"loss": {"last": program.value}},
             "outputs": ["model"],
         }
-        self._end(t, t.ends, Ended(cause, exit_code=int(program.fails)), result)
+        if cause is None:
+            self.well.add(t.task.trial)
+        wrong = cause is None and self.fate.strikes("misjudge")
+        seen = Ended(Cause.INFRASTRUCTURE, "lost sight of it") if wrong else Ended(cause, exit_code=int(program.fails))
+        self._end(t, t.ends, seen, result)
+        if self.fatal and self.ordered and program.fails:
+            self.job_over = True
+            for other in self.tasks.values():
+                if other.phase is not Phase.ENDED:
+                    self._end(other, t.ends, Ended(Cause.CANCELLED, "the provider has ended all tasks"), None)
 
     def _end(self, t: SimulatedTask, at: float, ended: Ended, result: Mapping[str, Any] | None) -> None:
-        t.phase, t.ended = Phase.ENDED, ended
+        t.phase, t.ended, t.ended_at = Phase.ENDED, ended, at
         if result is not None:
             assert self.pool is not None
             key = RunKeys(self.pool).result(t.task.trial, t.task.attempt)
@@ -271,7 +301,7 @@ class World:
 
     def _close_pool(self, at: float) -> None:
         self.spent += (at - self.pool_since) * NODE_PRICE / 3600
-        self.pool, self.pool_gone_at = None, None
+        self.pool, self.pool_gone_at, self.job_over = None, None, False
         self.tasks.clear()
 
     def client_died(self) -> None:
@@ -304,7 +334,13 @@ class SimulatedCompute:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities("simulated", ahead=2, poll_seconds=5.0, survives_client=self.world.survives)
+        return Capabilities(
+            "simulated",
+            ahead=2,
+            poll_seconds=5.0,
+            survives_client=self.world.survives,
+            dependencies=self.world.ordered,
+        )
 
     def _call(self) -> bool:
         """Before a call: the world moves, the driver may die, the call may fail.  True: it fails after its effect."""
@@ -351,6 +387,9 @@ class SimulatedCompute:
             world.pool = request.name
             world.pool_since = world.clock.now()
             world.pool_ready_at = world.clock.now() + world.fate.rng.uniform(0, 60)
+        elif world.job_over:
+            world.job_over = False
+            world.tasks.clear()
         self._answer(late)
 
     def pool_status(self, pool: str) -> PoolStatus:
@@ -377,7 +416,7 @@ class SimulatedCompute:
         world, fate = self.world, self.world.fate
         for task in tasks:
             late = self._call()
-            if world.pool is None or world.pool_gone_at is not None:
+            if world.pool is None or world.pool_gone_at is not None or world.job_over:
                 raise NotFound("no such pool")
             if task.name not in world.tasks:
                 if fate.strikes("swallow"):
@@ -475,7 +514,8 @@ class SimulatedSearch:
     """A search that learns: each point depends on the order in which results were told, as in adaptive searches.
 
     With one trial in flight that order is fixed, and so must be every point, whatever dies; with several, a point that
-    is replayed must come when just those results have been told that it was made from.
+    is replayed must come when just those results have been told that it was made from.  Where it is not ``adaptive``
+    its points are the same whatever happens.
     """
 
     count: int
@@ -491,10 +531,10 @@ class SimulatedSearch:
         self.fate.border()
         if trial >= self.count:
             return None
-        return {"x": trial, "after": list(self.told)}
+        return {"x": trial, "after": list(self.told) if self.adaptive else []}
 
     def replay(self, trial: int, params: Mapping[str, Any]) -> None:
-        assert params == {"x": trial, "after": self.told}, "replayed out of order"
+        assert not self.adaptive or params == {"x": trial, "after": self.told}, "replayed out of order"
 
     def tell(self, told: Any) -> None:
         assert told.trial not in self.told, "a trial was told twice"

@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.providers.aws.request import SPOT_RECLAIMED
 from orchestrator.providers.base import Cause, Ended, Phase
+from orchestrator.runner import runner
 
 PHASES = {
     "SUBMITTED": Phase.QUEUED,
@@ -40,7 +41,7 @@ _REASONS = {
 }
 # Exit codes of our own first process; the user's program ended with one only where there is a result.json.
 _LAUNCH = {126: "python3 cannot be executed in the image", 127: "python3 was not found in the image"}
-_NOT_STORED, _SIGKILL = 3, 137
+_SIGKILL = 137
 
 
 def how_ended(job: Mapping[str, Any]) -> Ended:
@@ -62,8 +63,10 @@ def _failed(code: int | None, status: str, container: str) -> tuple[Cause, str]:
                 return cause, told
     if code in _LAUNCH:
         return Cause.COMMAND, f"{_LAUNCH[code]} (exit code {code})"
-    if code == _NOT_STORED:
+    if code == runner.NOT_STORED:
         return Cause.INFRASTRUCTURE, "the runner could not store what the trial left (see its log)"
+    if code == runner.OTHERWISE:
+        return Cause.INFRASTRUCTURE, "the trial failed, and the result.json that says why is lost"
     if code == _SIGKILL:
         return Cause.INFRASTRUCTURE, f"the container was killed. {told}".strip()
     if code is None or code == 0:

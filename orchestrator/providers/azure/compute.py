@@ -62,6 +62,7 @@ class AzureCompute:
             spot=True,
             schedule=True,
             several_nodes=True,
+            dependencies=True,
             stores=("az",),
         )
 

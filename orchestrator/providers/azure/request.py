@@ -361,8 +361,8 @@ def job_body(request: PoolRequest, now: float, store_url: str) -> Body:
         "id": request.name,
         "poolInfo": {"poolId": request.name},
         "onAllTasksComplete": "noaction",
-        "onTaskFailure": "noaction",
-        "usesTaskDependencies": False,
+        "onTaskFailure": "performexitoptionsjobaction" if request.stop_codes else "noaction",
+        "usesTaskDependencies": request.chained,
         "constraints": {"maxWallClockTime": duration(max(60.0, request.lease_until - now)), "maxTaskRetryCount": 0},
         "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": store_url, **_gpus(request)}),
         "metadata": _metadata(request),
@@ -383,7 +383,8 @@ def schedule_body(
     task's time limit, or until the next one is due.
     """
     sized = sizing(replace(request, slots=1, max_nodes=1))
-    work = task_body(task, request, site)
+    # A manager ends its job whatever it ends with.
+    work = task_body(task, replace(request, stop_codes=()), site)
     longest = _longest(request) or when.every
     kind = "targetLowPriorityNodes" if request.spot else "targetDedicatedNodes"
     pool = {**_nodes(request, sized, image, equipment), kind: 1, "metadata": _metadata(request)}
@@ -519,6 +520,10 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
         # The nodes of a pool are one run's: its tasks may share what they find there.
         "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
     }
+    if task.after is not None:
+        body["dependsOn"] = {"taskIds": [task.after]}
+    if request.stop_codes:
+        body["exitConditions"] = _exit_conditions(request.stop_codes)
     longest = _longest(request)
     if longest is not None:
         body["constraints"]["maxWallClockTime"] = duration(longest)
@@ -535,6 +540,12 @@ def task_body(task: Task, request: PoolRequest, site: Site) -> Body:
             "coordinationCommandLine": "/bin/sh -c true",
         }
     return body
+
+
+def _exit_conditions(stop_codes: Sequence[int]) -> Body:
+    """The service ends the job at these codes, and at no other, which it would do by itself if it were told nothing."""
+    stop = [{"code": code, "exitOptions": {"jobAction": "terminate"}} for code in stop_codes]
+    return {"exitCodes": stop, "default": {"jobAction": "none"}}
 
 
 def _longest(request: PoolRequest) -> float | None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.providers.base import Cause, Ended, Phase, TaskChanged
+from orchestrator.runner import runner
 
 if TYPE_CHECKING:
     from azure.batch.models import BatchTask, BatchTaskExecutionInfo, ResizeError
@@ -27,9 +28,8 @@ PHASES = {
 }
 
 # Exit codes of our own command line; the user's program ended with one only where there is a result.json, which then
-# says so.  126 and 127 are the shell's words for "python3 cannot be started", 3 is the runner's for "cannot store".
+# says so.  126 and 127 are the shell's words for "python3 cannot be started".
 _LAUNCH = {126: "python3 cannot be executed", 127: "python3 was not found"}
-_NOT_STORED = 3
 
 # Everything else that the service reports is trouble of its own machines, network or storage.
 _FAILURES = {
@@ -106,8 +106,10 @@ def _exited(code: int | None) -> Ended:
     if code in _LAUNCH:
         why = f"{_LAUNCH[code]} on the node or in the container image (exit code {code})"
         return Ended(Cause.COMMAND, why, code)
-    if code == _NOT_STORED:
+    if code == runner.NOT_STORED:
         return Ended(Cause.INFRASTRUCTURE, "the runner could not store what the trial left (see its stderr)", code)
+    if code == runner.OTHERWISE:
+        return Ended(Cause.INFRASTRUCTURE, "the trial failed, and the result.json that says why is lost", code)
     if code is not None and 128 < code <= 128 + 64:
         signal = code - 128
         hint = ": out of memory?" if signal == 9 else ""

@@ -127,7 +127,7 @@ def _call(batch: Batch, job: str, bodies: list[Body]) -> list[BatchTaskCreateRes
         return batch.call(batch.sdk.create_task_collection, job, group).result_values or []
     except InvalidRequest as error:
         code = code_of(error)
-        if code in ("JobCompleted", "JobNotActive"):
+        if code in ("JobBeingTerminated", "JobCompleted", "JobNotActive"):
             raise NotFound(f"The job {job} has ended: {error.message}") from error
         if code != "RequestBodyTooLarge" or len(bodies) == 1:
             raise

@@ -264,3 +264,29 @@ def test_nodes_without_gpus_and_containers_start_from_the_plain_image() -> None:
 def test_an_account_without_a_fitting_image_is_told_what_is_missing() -> None:
     with pytest.raises(InvalidRequest, match="GPU drivers"):
         request.choose_image([offered(capabilities=["DockerCompatible"])], gpus=True, containers=True, until=NOW)
+
+
+def test_a_task_that_comes_after_another_names_it() -> None:
+    chained = wanted(chained=True)
+    body = request.task_body(replace(task(), after="t000002-a1", parent=2), chained, site())
+    assert body["dependsOn"] == {"taskIds": ["t000002-a1"]}
+    assert request.job_body(chained, NOW, "u")["usesTaskDependencies"] is True
+    assert "dependsOn" not in request.task_body(task(), chained, site())
+    assert request.job_body(wanted(), NOW, "u")["usesTaskDependencies"] is False
+    assert differences(body, models.BatchTaskCreateOptions) == []
+    assert validated("BatchTaskCreateOptions", body) == body
+
+
+def test_the_service_ends_the_job_at_the_exit_codes_that_stop_a_run_and_at_no_other() -> None:
+    strict = wanted(stop_codes=(3, 7))
+    body = request.task_body(task(), strict, site())
+    ends = {code["code"]: code["exitOptions"] for code in body["exitConditions"]["exitCodes"]}
+    assert ends == {3: {"jobAction": "terminate"}, 7: {"jobAction": "terminate"}}
+    assert body["exitConditions"]["default"] == {"jobAction": "none"}
+    assert request.job_body(strict, NOW, "u")["onTaskFailure"] == "performexitoptionsjobaction"
+    assert "exitConditions" not in request.task_body(task(), wanted(), site())
+    assert request.job_body(wanted(), NOW, "u")["onTaskFailure"] == "noaction", "the service refuses a job action else"
+    for name, one in (("Task", body), ("Job", request.job_body(strict, NOW, site().url))):
+        model = f"Batch{name}CreateOptions"
+        assert differences(one, getattr(models, model)) == []
+        assert validated(model, one) == one

@@ -236,3 +236,78 @@ def test_after_kill_9_and_without_a_resume_there_are_no_nodes_after_the_lease_an
     assert "azure-pool" in sweep.call("gc", "--provider", "azure")
     gone(sweep)
     assert sweep.call("gc", "--json") == ""
+
+
+STAGES = """
+name: stages
+workload:
+  command: >-
+    while ! [ -e GO ]; do sleep 0.1; done; echo {stage} >> ck/seen; echo length=$(wc -l < ck/seen); test {n} != 2 ||
+    exit CODE; test CODE = 0 || sleep 1000
+  checkpoint: ck
+  metrics: {length: 'length=([0-9]+)'}
+parameters: {n: [1, 2, 3], stage: {stages: [a, b, c]}}
+search: {metric: length}
+pool: {max_nodes: 3, lease: 1h}
+limits: {exit_codes: {7: stop}}
+provider: azure
+"""
+
+
+def abandoned(sweep: Sweep, code: int) -> str:
+    """A run in stages whose first ones run when its client is killed; names it.  Then they are let go."""
+    sweep.spec.write_text(STAGES.replace("GO", str(sweep.go)).replace("CODE", str(code)))
+    process = sweep.start("run", str(sweep.spec), "--yes")
+    deadline = time.monotonic() + PATIENCE
+    while tasks(sweep) != (6, 3, 0):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    sweep.go.touch()
+    assert sweep.run_id is not None
+    return sweep.run_id
+
+
+def tasks(sweep: Sweep) -> tuple[int, int, int]:
+    """How many tasks wait, run and have ended."""
+    if sweep.run_id not in sweep.control.state()["jobs"]:
+        return 0, 0, 0
+    with environment(sweep.variables), closing(AzureCompute(sweep.home, "check")) as compute:
+        counts = compute._batch.sdk.get_job_task_counts(sweep.run_id).task_counts
+    return counts.active, counts.running, counts.completed
+
+
+def test_the_stages_of_a_point_follow_each_other_with_nobody_of_us_alive(sweep: Sweep) -> None:
+    run = abandoned(sweep, code=0)
+    deadline = time.monotonic() + PATIENCE
+    while tasks(sweep) != (0, 0, 9):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sweep.call("resume", run)
+    rows = sweep.table()
+    assert [(row["state"], row["attempts"]) for row in rows] == [("succeeded", 1)] * 9
+    assert [row["metrics"]["length"] for row in rows] == [1, 2, 3] * 3, "each goes on from the checkpoint before it"
+    gone(sweep)
+
+
+def test_an_exit_code_that_stops_the_run_does_so_with_nobody_of_us_alive(sweep: Sweep) -> None:
+    run = abandoned(sweep, code=7)
+    deadline = time.monotonic() + PATIENCE
+    while sweep.control.state()["jobs"][run]["state"] != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert tasks(sweep)[1] == 0
+    passed = 0
+    while sweep.control.nodes():
+        assert passed < 1800, "nothing is left to do, so no machine is kept, and the lease goes on for an hour"
+        sweep.control.advance(301)
+        passed += 301
+    resumed = sweep.start("resume", run)
+    out, err = resumed.communicate(timeout=PATIENCE)
+    assert resumed.returncode == 1, (out, err)
+    assert "trial 3 ended with exit code 7, at which limits.exit_codes stops the run" in err.decode()
+    states = [row["state"] for row in sweep.table()]
+    assert states == [*["cancelled"] * 3, *["failed"] * 3, *["cancelled"] * 3]
+    gone(sweep)

@@ -289,3 +289,112 @@ def test_a_million_trials_take_the_memory_of_the_window() -> None:
         end(machine, trial)
         assert len(machine.state.live) <= 4
     assert machine.state.succeeded == 20_000
+
+
+STAGED = replace(RULES, total=6, stages=3)
+AHEAD = replace(STAGED, window=6, ordered=True)
+
+
+def cancels(actions: list[m.Action]) -> list[tuple[int, int]]:
+    return [(a.trial, a.attempt) for a in actions if isinstance(a, m.Cancel)]
+
+
+def test_a_stage_is_submitted_when_the_one_before_it_has_ended_well() -> None:
+    machine = m.Machine(STAGED)
+    actions = machine.apply(m.Begin(0.0))
+    assert submits(actions) == [(0, 1), (3, 1)], "a stage that waits takes no place in the window"
+    assert [a.trial for a in actions if isinstance(a, m.Foresee)] == [1, 2, 4, 5], "each point is known as a whole"
+    assert submits(end(machine, 3)) == [(4, 1)]
+    assert submits(end(machine, 0)) == [(1, 1)]
+    assert submits(end(machine, 0)) == []
+
+
+def test_a_stage_waits_while_the_one_before_it_is_tried_again() -> None:
+    machine = begun(STAGED)
+    assert submits(end(machine, 0, Cause.EXIT_CODE)) == []
+    assert submits(machine.apply(m.Tick(10.0))) == [(0, 2)]
+    assert submits(end(machine, 0, attempt=2)) == [(1, 1)]
+
+
+@pytest.mark.parametrize("rules", [STAGED, AHEAD], ids=["by us", "by the provider"])
+def test_stages_after_one_that_failed_fail_without_having_begun(rules: m.Rules) -> None:
+    machine = begun(rules)
+    end(machine, 0)
+    machine.apply(m.Tick(2.0))
+    actions = end(machine, 1, Cause.TIMEOUT)
+    assert saved(actions) == [(1, "failed"), (2, "failed")]
+    (skipped,) = [a for a in actions if isinstance(a, m.SaveTrial) and a.trial == 2]
+    assert (skipped.attempt, skipped.reason) == (0, "not begun: trial 1, an earlier stage, failed")
+    assert machine.state.failed == 2
+    assert cancels(actions) == ([(2, 1)] if rules.ordered else [])
+    assert machine.state.in_flight == (3 if rules.ordered else 1)
+
+
+def test_commands_that_cannot_be_started_end_the_run_whatever_was_to_come_after_them() -> None:
+    machine = begun(replace(STAGED, window=9, total=9))
+    for trial in (0, 3, 6):
+        end(machine, trial, Cause.COMMAND)
+    assert machine.state.status is m.RunStatus.FAILED
+    assert "could not be started" in machine.state.reason
+
+
+def test_where_the_provider_keeps_the_order_all_stages_are_submitted_ahead() -> None:
+    assert submits(m.Machine(AHEAD).apply(m.Begin(0.0))) == [(trial, 1) for trial in range(6)]
+    machine = m.Machine(replace(AHEAD, window=4))
+    assert submits(machine.apply(m.Begin(0.0))) == [(trial, 1) for trial in range(4)]
+    assert submits(end(machine, 0)) == [(4, 1)], "one that found no room is submitted when there is some"
+
+
+def test_what_was_submitted_ahead_is_made_anew_when_the_stage_before_it_is_tried_again() -> None:
+    machine = begun(AHEAD)
+    actions = end(machine, 0, Cause.EXIT_CODE)
+    assert cancels(actions) == [(1, 1), (2, 1)], "they name an attempt that will never end well"
+    assert submits(actions) == []
+    machine.apply(m.Tick(3.0))
+    machine.apply(m.Tick(3.0))
+    actions = [*machine.apply(m.Tick(3.0))]
+    assert {trial: live.attempt for trial, live in machine.state.live.items() if live.in_flight} == {
+        0: 2, 1: 2, 2: 2, 3: 1, 4: 1, 5: 1,
+    }  # fmt: skip
+    end(machine, 0, attempt=2)
+    assert end(machine, 1, attempt=1) == [], "the old attempt is not counted"
+
+
+def test_what_waits_for_an_end_that_only_we_know_to_be_good_is_made_anew() -> None:
+    machine = begun(AHEAD)
+    seen = m.TaskSeen(0, 1, Phase.ENDED, 1.0, Ended(None), overruled=True)
+    actions = machine.apply(seen)
+    assert cancels(actions) == [(1, 1), (2, 1)]
+    assert (1, 2) in submits(actions)
+    assert saved(actions) == [(0, "succeeded"), (1, "pending"), (2, "pending")]
+
+
+def test_a_resumed_run_takes_up_each_point_where_it_stands() -> None:
+    state = m.State(next_trial=6, live={1: m.Live(), 2: m.Live(), 3: m.Live(in_flight=True), 4: m.Live(), 5: m.Live()})
+    machine = m.Machine(STAGED, state)
+    assert submits(machine.apply(m.Begin(0.0))) == [(1, 1)], "trial 0 has ended, and trial 3 runs"
+
+
+def test_a_final_exit_code_is_not_tried_again() -> None:
+    machine = begun(replace(RULES, final=frozenset({7})))
+    ended = Ended(Cause.EXIT_CODE, "ended with exit code 7", exit_code=7)
+    assert saved(machine.apply(m.TaskSeen(0, 1, Phase.ENDED, 1.0, ended))) == [(0, "failed")]
+    assert saved(machine.apply(m.TaskSeen(1, 1, Phase.ENDED, 1.0, replace(ended, exit_code=8)))) == [(1, "pending")]
+    assert machine.state.phase is m.RunPhase.WORKING
+
+
+def test_a_fatal_exit_code_stops_the_run() -> None:
+    machine = begun(replace(RULES, fatal=frozenset({7})))
+    ended = Ended(Cause.EXIT_CODE, "ended with exit code 7", exit_code=7)
+    actions = machine.apply(m.TaskSeen(0, 1, Phase.ENDED, 1.0, ended))
+    assert saved(actions) == [(0, "failed")]
+    assert cancels(actions) == [(1, 1)]
+    assert machine.state.status is m.RunStatus.FAILED
+    assert machine.state.reason == "trial 0 ended with exit code 7, at which limits.exit_codes stops the run"
+
+
+def test_a_fatal_exit_code_counts_only_as_the_programs_own() -> None:
+    machine = begun(replace(RULES, fatal=frozenset({7})))
+    stopped = Ended(Cause.TIMEOUT, "stopped, and then it ended with 7", exit_code=7)
+    machine.apply(m.TaskSeen(0, 1, Phase.ENDED, 1.0, stopped))
+    assert machine.state.phase is m.RunPhase.WORKING

@@ -124,7 +124,7 @@ def test_the_exit_code_is_the_programs_own(store: Store) -> None:
     assert store.run(job("run-1", "echo no >&2; exit 7")) == 7
     assert store.result()["exit_code"] == 7
     assert "exit code 7" in store.stderr
-    assert store.run(job("run-1", "kill -9 $$")) == 1
+    assert store.run(job("run-1", "kill -9 $$")) == 128 + 9
 
 
 def test_a_task_is_found_by_its_index(store: Store) -> None:
@@ -132,7 +132,7 @@ def test_a_task_is_found_by_its_index(store: Store) -> None:
     LocalStore(store.root).put("runs/run-1/tasks.jsonl", "\n".join(map(json.dumps, tasks)).encode())
     assert store.run(job("run-1", "echo {x}"), "--tasks", "runs/run-1/tasks.jsonl", "--index", "2") == 0
     assert store.path("stdout.txt", trial=2).read_text() == "2\n"
-    assert store.run(job("run-1", "echo {x}"), "--tasks", "runs/run-1/tasks.jsonl", "--index", "3") == 3
+    assert store.run(job("run-1", "echo {x}"), "--tasks", "runs/run-1/tasks.jsonl", "--index", "3") == runner.NOT_STORED
     assert "there is no task 3" in store.stderr
 
 
@@ -199,10 +199,10 @@ def test_nothing_that_the_program_started_outlives_the_runner(store: Store, tmp_
 def test_what_is_missing_in_the_store_is_said_in_one_line(store: Store, missing: str) -> None:
     document = job("run-1", "true", code={"digest": "0" * 64} if missing == "bundle" else None)
     if missing == "bundle":
-        assert store.run(document) == 1
+        assert store.run(document) == runner.OTHERWISE
         assert store.result()["cause"] == "infrastructure"
     elif missing == "task":
-        assert store.run(document, "--task", "/no/such/task.json") == 3
+        assert store.run(document, "--task", "/no/such/task.json") == runner.NOT_STORED
     else:
-        assert store.run(document, "--task", "/dev/null") == 3
+        assert store.run(document, "--task", "/dev/null") == runner.NOT_STORED
     assert len(store.stderr.splitlines()) == 1

@@ -108,6 +108,17 @@ def test_each_point_is_repeated_with_the_repetition_running_fastest() -> None:
     assert len({point["lr"] for point in drawn}) == 3
 
 
+STAGED = {"part": {"stages": ["a", "b"]}, "lr": [0.1, 0.2]}
+
+
+def test_each_point_has_all_its_stages_one_after_the_other() -> None:
+    found = [tuple(point.values()) for point in points(make_search(sweep(STAGED)))]
+    assert found == [("a", 0.1), ("b", 0.1), ("a", 0.2), ("b", 0.2)]
+    drawn = list(points(make_search(sweep({"part": {"stages": [1, 2, 3]}, "lr": {"uniform": [0, 1]}}, trials=6))))
+    assert [point["part"] for point in drawn] == [1, 2, 3, 1, 2, 3]
+    assert [point["lr"] for point in drawn] == [drawn[0]["lr"]] * 3 + [drawn[3]["lr"]] * 3
+
+
 def test_only_what_is_searched_must_be_the_same_in_all_trials_of_a_point() -> None:
     space = {
         "fold": {"repeat": 2},
@@ -205,14 +216,28 @@ def test_constraints_that_nothing_satisfies_end_the_search_before_it_starts(algo
         ({"a": [1, 2]}, {"algorithm": "tpe", "trials": 5}, "metric: is missing"),
         ({"a": [1]}, {"algorithm": "tpe", "trials": 5, "metric": "m"}, "nothing to search"),
         ({"a": {"uniform": [0, 1]}}, {"algorithm": "cmaes", "trials": 5, "metric": "m"}, "two parameters"),
-        ({"a": {"repeat": 2}, "b": [1]}, {"constraints": ["a < b"]}, "reads the repetition 'a'"),
+        (
+            {"a": {"repeat": 2}, "b": [1]},
+            {"constraints": ["a < b"]},
+            "reads 'a', which differs between the trials of a point",
+        ),
         ({"a": {"repeat": 2, "when": {"b": 1}}, "b": [1]}, {}, "cannot stand on a repetition"),
         ({"a": {"repeat": 2}, "b": {"choice": [1, 2], "when": {"a": 1}}}, {}, "'a' differs between the trials"),
         (
             {"a": {"repeat": 2}, "d": {"derived": "a"}, "e": {"derived": "d + 1"}, "b": [1]},
             {"constraints": ["b < e"]},
-            "reads the repetition 'e'",
+            "reads 'e', which differs between the trials of a point",
         ),
+        (STAGED, {"trials": 5}, "trials: would leave a point without all its 2 stages.*rite 4"),
+        (STAGED, {"trials": 1}, "rite 2"),
+        ({**STAGED, "seed": {"repeat": 2}}, {}, r"seed: cannot stand beside the stages of 'part'.*seed: \[0, 1, 2\]"),
+        ({**STAGED, "more": {"stages": [1, 2]}}, {}, "more: cannot stand beside the stages of 'part'"),
+        (STAGED, {"algorithm": "tpe", "trials": 4, "metric": "m"}, "part: cannot be trained by tpe"),
+        (STAGED, {"algorithm": "mine:sampler", "trials": 4}, "part: cannot be trained by mine:sampler"),
+        (STAGED, {"metric": "m", "early_stopping": {"rule": "median"}}, "early_stopping: would compare"),
+        (STAGED, {"constraints": ["part == 'a'"]}, "reads 'part', which differs"),
+        ({"part": {"stages": [1, 2], "when": {"lr": 0.1}}, "lr": [0.1]}, {}, "cannot stand on a stage"),
+        (STAGED, {"grids": [{"part": {"stages": [1, 2, 3]}}]}, "cannot change how many trials a point gets"),
     ],
 )
 def test_a_contradiction_is_one_clear_error_before_anything_starts(

@@ -39,6 +39,13 @@ def test_one_number_of_retries_is_for_the_causes_that_a_user_thinks_of() -> None
     assert Limits().retries.exit_code == 0
 
 
+def test_an_exit_code_that_decides_is_one_that_programs_have() -> None:
+    limits = Limits.model_validate({"exit_codes": {"2": "fail", 3: "stop"}})
+    assert limits.exit_codes == {2: "fail", 3: "stop"}
+    written = limits.model_dump(mode="json", exclude_unset=True)
+    assert Limits.model_validate(written) == limits
+
+
 @pytest.mark.parametrize(
     ("limit", "trials", "allowed"),
     [

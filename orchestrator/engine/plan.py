@@ -78,7 +78,8 @@ def _most_cost(spec: Spec, trials: int | None, estimate: Estimate) -> float | No
     bounds = [] if spec.limits.max_cost is None else [spec.limits.max_cost]
     hours = []
     if spec.limits.timeout is not None and trials is not None:
-        rounds = -(-trials // max(1, spec.limits.parallel or estimate.slots))
+        points = -(-trials // spec.stages)
+        rounds = spec.stages * -(-points // max(1, spec.limits.parallel or estimate.slots))
         hours.append(rounds * spec.limits.timeout / 3600)
     if spec.limits.run_timeout is not None:
         hours.append(spec.limits.run_timeout / 3600)
@@ -159,7 +160,7 @@ def pool_request(spec: Spec, run: str, job: dict[str, object], now: float, trial
         labels={"run": run, "sweep": spec.name},
         nodes=need.nodes,
         tasks=trials,
-        chained=spec.stages > 1,
+        stages=spec.stages,
         stop_codes=sorted(_exit_codes(spec, "stop")),
     )
 

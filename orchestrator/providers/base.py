@@ -160,9 +160,9 @@ class PoolRequest:
     never written down and never shown, so they are left out of ``repr``.  ``network``, ``pack`` (trials a
     container) and ``user`` are for containers of this machine.  ``store`` is the URL of the object store that the run
     is kept in; None: the provider's own choice.  ``nodes`` is how many machines each task takes together, ``tasks`` how
-    many there will be at once at most; None where only running shows it.  With ``chained`` tasks may come ``after``
-    others.  ``stop_codes`` are exit codes of a program at which nothing of the pool is to go on: a provider that can
-    sees to that itself.
+    many there will be in all; None where only running shows it.  Of each ``stages`` tasks in a row one comes after the
+    other.  ``stop_codes`` are exit codes of a program at which nothing of the pool is to go on: a provider that can sees
+    to that itself.
     """
 
     name: str
@@ -187,8 +187,13 @@ class PoolRequest:
     store: str | None = None
     nodes: int = 1
     tasks: int | None = None
-    chained: bool = False
+    stages: int = 1
     stop_codes: Sequence[int] = ()
+
+    @property
+    def at_once(self) -> int | None:
+        """How many tasks can run at the same time at most, however many machines there are."""
+        return None if self.tasks is None else -(-self.tasks // self.stages)
 
 
 @dataclass(frozen=True, slots=True)

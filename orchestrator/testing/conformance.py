@@ -716,7 +716,7 @@ class ProviderSuite:
         asked.close()
         if not keeps_order:
             pytest.skip("this provider begins no task after another, as its capabilities say")
-        session = opened(chained=True, document={"outputs": [["out"]]})
+        session = opened(stages=2, document={"outputs": [["out"]]})
 
         def after(trial: int, earlier: int) -> Task:
             return replace(self.task(trial, "touch out"), after=task_name(earlier))

@@ -36,7 +36,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("early_stopping", SLOWLY), ("pbt", ()), ("files", ()), ("tpe", ())],
+    [("early_stopping", SLOWLY), ("pbt", ()), ("files", ()), ("tpe", ()), ("stages", ())],
     ids=lambda one: str(one)[:14],
 )
 def test_a_ready_search_tries_there_what_it_says(cloud: Shell, name: str, changes: tuple[str, ...]) -> None:

@@ -88,7 +88,7 @@ class AwsCompute:
         # Batch fills the second environment when the first one is full, and it has the same bound.
         most = sized.max_nodes * (2 if request_.spot and request_.on_demand_fallback else 1)
         # Batch rents for the tasks that there are, whatever the pool may grow to.
-        nodes = min(most, -(-tasks // sized.slots_per_node)) if tasks else most
+        nodes = min(most, -(-(request_.at_once or 0) // sized.slots_per_node)) if tasks else most
         return Estimate(
             api_calls=CALLS_AROUND + -(-tasks // ARRAY),
             slots=sized.slots,

@@ -100,9 +100,9 @@ def sizing(request: PoolRequest) -> Sizing:
     wanted = math.ceil(request.slots / slots) * together if request.slots else None
     most = max(DEFAULT_MAX_NODES, together)
     nodes = min((number for number in (request.max_nodes, wanted) if number), default=most)
-    if request.tasks:
+    if request.at_once:
         # A new pool gets all its nodes at once, whatever tasks come.
-        nodes = min(nodes, math.ceil(request.tasks / slots) * together)
+        nodes = min(nodes, math.ceil(request.at_once / slots) * together)
     nodes -= nodes % together  # the rest would never get a task
     price = request.price
     if price is None:
@@ -362,7 +362,7 @@ def job_body(request: PoolRequest, now: float, store_url: str) -> Body:
         "poolInfo": {"poolId": request.name},
         "onAllTasksComplete": "noaction",
         "onTaskFailure": "performexitoptionsjobaction" if request.stop_codes else "noaction",
-        "usesTaskDependencies": request.chained,
+        "usesTaskDependencies": request.stages > 1,
         "constraints": {"maxWallClockTime": duration(max(60.0, request.lease_until - now)), "maxTaskRetryCount": 0},
         "commonEnvironmentSettings": _environment({"ORCHESTRATE_STORE": store_url, **_gpus(request)}),
         "metadata": _metadata(request),

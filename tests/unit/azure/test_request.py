@@ -111,6 +111,7 @@ def test_nodes_of_several_are_counted_together() -> None:
         (3, {"slots": 30, "max_nodes": None}, 3),
         (2, {"slots": None, "max_nodes": None, "nodes": 3, "on_demand_fallback": False}, 6),
         (None, {"slots": None, "max_nodes": None}, 10),
+        (12, {"slots": None, "max_nodes": None, "stages": 4}, 3),
     ],
 )
 def test_a_pool_has_no_more_nodes_than_its_tasks_fill(tasks: int | None, changes: dict[str, Any], nodes: int) -> None:
@@ -267,7 +268,7 @@ def test_an_account_without_a_fitting_image_is_told_what_is_missing() -> None:
 
 
 def test_a_task_that_comes_after_another_names_it() -> None:
-    chained = wanted(chained=True)
+    chained = wanted(stages=2)
     body = request.task_body(replace(task(), after="t000002-a1", parent=2), chained, site())
     assert body["dependsOn"] == {"taskIds": ["t000002-a1"]}
     assert request.job_body(chained, NOW, "u")["usesTaskDependencies"] is True

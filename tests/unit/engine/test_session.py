@@ -232,6 +232,29 @@ def test_money_that_a_machine_costs_is_counted_over_all_lives_of_a_run(home: Hom
     assert record(home, run).facts()["cost"] >= spent
 
 
+@pytest.mark.parametrize(("parallel", "hours"), [(1, 6), (2, 3), (6, 3)])
+def test_a_plan_knows_that_stages_take_their_time_one_after_the_other(
+    home: Home, code: Path, parallel: int, hours: int
+) -> None:
+    staged = {"x": {"choice": [1, 2]}, "part": {"stages": ["a", "b", "c"]}}
+    limits = {"parallel": parallel, "timeout": "1h"}
+    plan = session.plan(spec(parameters=staged, limits=limits, pool={"price": 1.0}), code, home)
+    assert plan.trials == 6
+    assert plan.cost == hours * plan.estimate.rate > 0
+
+
+def test_each_stage_is_given_the_checkpoint_of_the_one_before_it(home: Home, code: Path) -> None:
+    staged = {"x": {"choice": [4, 7]}, "part": {"stages": ["a", "b", "c"]}}
+    command = "cat ck/seen; echo {x}{part} >> ck/seen; echo loss=$(wc -l < ck/seen)"
+    run = create(home, code, parameters=staged, workload={"command": command, "checkpoint": "ck"}).run
+    assert session.drive(run, home) is RunStatus.SUCCEEDED
+    store = home.store / "runs" / run / "trials"
+    texts = [(store / f"{trial:06d}" / "1" / "stdout.txt").read_text().split() for trial in range(6)]
+    assert texts == [
+        ["loss=1"], ["4a", "loss=2"], ["4a", "4b", "loss=3"], ["loss=1"], ["7a", "loss=2"], ["7a", "7b", "loss=3"],
+    ]  # fmt: skip
+
+
 def test_progress_knows_the_best_value_so_far(home: Home, code: Path) -> None:
     run = create(home, code).run
     last: list[Progress] = []

@@ -161,8 +161,8 @@ class PoolRequest:
     container) and ``user`` are for containers of this machine.  ``store`` is the URL of the object store that the run
     is kept in; None: the provider's own choice.  ``nodes`` is how many machines each task takes together, ``tasks`` how
     many there will be in all; None where only running shows it.  Of each ``stages`` tasks in a row one comes after the
-    other.  ``stop_codes`` are exit codes of a program at which nothing of the pool is to go on: a provider that can sees
-    to that itself.
+    other.  ``stop_codes`` are exit codes of a program at which nothing of the pool is to go on; a provider that can,
+    sees to that itself.
     """
 
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from orchestrator.emulators.azure_batch import AzureBatchEmulator
 from orchestrator.emulators.azure_batch.procscan import MARK, kill_marked, marked, new_name
 from orchestrator.emulators.childserver import ServerFailed
 
-from .conftest import Workbench, connect, shell, wait_for
+from .conftest import WAIT_SECONDS, Workbench, connect, shell, wait_for
 
 # A shell, a child in its group, a daemon in a session of its own, and one that has forgotten its environment's rest.
 TREE = (
@@ -133,6 +134,108 @@ def test_a_scan_finds_what_carries_the_mark_or_one_below_and_nothing_else() -> N
         for each in (*ours, *others):
             each.kill()
             each.wait()
+
+
+def test_one_scan_finds_what_carries_any_of_several_marks() -> None:
+    names = [new_name() for _ in range(3)]
+    started = [subprocess.Popen(["sleep", "300"], env={**os.environ, MARK: f"{name}/node/1"}) for name in names]
+    try:
+        wait_for(lambda: marked(names[0], f"{names[2]}/node"), lambda found: found == [started[0].pid, started[2].pid])
+        assert kill_marked(names[0], names[2]) == []
+        assert [started[0].wait(), started[2].wait()] == [-signal.SIGKILL] * 2
+        assert started[1].poll() is None
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+
+
+def test_a_scan_that_takes_longer_than_the_kill_may_still_kills_what_it_found() -> None:
+    name = new_name()
+    started = subprocess.Popen(["sleep", "300"], env={**os.environ, MARK: name})
+    try:
+        wait_for(lambda: marked(name), bool)
+        kill_marked(name, limit_seconds=0.0)
+        assert started.wait(60) == -signal.SIGKILL
+    finally:
+        started.kill()
+        started.wait()
+
+
+class BareAgent:
+    """An agent without an emulator: it is given orders, and its answers are read.
+
+    ``prelude`` is Python that its process runs before; ``kill_marked`` there writes down each call's marks.
+    """
+
+    SCRIPT = """
+import json, os, socket, sys
+from orchestrator.emulators.azure_batch.agent import Agent
+def kill_marked(*marks):
+    with open(sys.argv[2], "a") as file:
+        print(json.dumps(marks), file=file)
+{prelude}
+Agent(socket.socket(fileno=int(sys.argv[1])), "end", kill_marked, "label").serve()
+"""
+
+    def __init__(self, folder: Path, orders: list[dict[str, Any]], prelude: str = "") -> None:
+        """``orders`` are there before the agent is, and so come to it together."""
+        self._scans = folder / "scans"
+        self._link, theirs = socket.socketpair()
+        self._link.settimeout(WAIT_SECONDS)
+        self.send(*orders)
+        script = self.SCRIPT.format(prelude=prelude)
+        command = [sys.executable, "-c", script, str(theirs.fileno()), str(self._scans)]
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self._answers = self._link.makefile()
+
+    def send(self, *orders: dict[str, Any]) -> None:
+        self._link.sendall(b"".join(json.dumps(order).encode() + b"\n" for order in orders))
+
+    def answers(self, count: int) -> list[dict[str, Any]]:
+        return [json.loads(self._answers.readline()) for _ in range(count)]
+
+    def end(self) -> list[list[str]]:
+        """The marks of each scan that it made, the last being that of its end."""
+        self._answers.close()
+        self._link.close()
+        assert self._process.wait(60) == 0
+        return [json.loads(line) for line in self._scans.read_text().splitlines()]
+
+
+def kill_order(number: int) -> dict[str, Any]:
+    return {"op": "kill", "id": number, "signal": int(signal.SIGKILL), "mark": f"node/{number}"}
+
+
+def run_order(folder: Path, number: int, *argv: str) -> dict[str, Any]:
+    files = {"cwd": str(folder), "stdout": str(folder / "stdout"), "stderr": str(folder / "stderr")}
+    return {"op": "run", "id": number, "argv": list(argv), "env": dict(os.environ), "keep": False, **files}
+
+
+def test_kills_that_are_asked_for_together_take_one_scan_and_are_all_answered(tmp_path: Path) -> None:
+    agent = BareAgent(tmp_path, [kill_order(number) for number in range(100)])
+    assert agent.answers(100) == [{"event": "killed", "id": number} for number in range(100)]
+    agent.send(kill_order(100))
+    assert agent.answers(1) == [{"event": "killed", "id": 100}]
+    assert agent.end() == [[f"node/{number}" for number in range(100)], ["node/100"], ["end"]]
+
+
+def test_a_command_for_which_the_machine_has_no_room_fails_and_the_others_run(tmp_path: Path) -> None:
+    prelude = """
+fork = os.fork
+def full():
+    os.fork = fork
+    raise BlockingIOError(11, "no more processes")
+os.fork = full
+"""
+    agent = BareAgent(tmp_path, [run_order(tmp_path, 1, "true"), run_order(tmp_path, 2, "false")], prelude)
+    failed, started, exited = agent.answers(3)
+    assert (failed["event"], failed["id"], failed["missing"]) == ("failed", 1, False)
+    assert "no more processes" in failed["reason"]
+    assert (started["event"], started["id"]) == ("started", 2)
+    assert (exited["event"], exited["id"], exited["code"]) == ("exited", 2, 1)
+    agent.end()
 
 
 def test_a_port_that_is_taken_is_said_and_nothing_is_left(started: AzureBatchEmulator) -> None:

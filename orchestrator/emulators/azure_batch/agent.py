@@ -8,7 +8,8 @@ Run as `python -I -S agent.py SOCKET_FD MARK SCRIPT_FOLDER`; standard library on
 object a line.
 
     to it:    {"op": "run", "id", "argv", "env", "cwd", "stdout", "stderr", "keep"}
-              {"op": "kill", "id", "signal", "mark"}    the group of run `id`, then all that carry `mark`
+              {"op": "kill", "id", "signal", "mark"}    the group of run `id`, then all that carry `mark`; where that
+                                                        asks for SIGKILL it is answered when they are gone
               {"op": "docker", "socket"}                remember where containers of ours may run
     from it:  {"event": "started", "id", "pid"}, {"event": "failed", "id", "missing", "reason"},
               {"event": "exited", "id", "code", "user", "system"}, {"event": "killed", "id"}
@@ -17,6 +18,7 @@ object a line.
 from __future__ import annotations
 
 import ctypes
+import errno
 import http.client
 import importlib
 import json
@@ -41,11 +43,11 @@ class Agent:
     Args:
         link: socket to the emulator; its end is the emulator's end.
         mark: prefix of the marks of all processes of this emulator.
-        kill_marked: kills everything below a mark (`procscan.kill_marked`).
+        kill_marked: kills everything below any of some marks (`procscan.kill_marked`).
         label: key of the containers' label whose value is the mark.
     """
 
-    def __init__(self, link: socket.socket, mark: str, kill_marked: Callable[[str], object], label: str) -> None:
+    def __init__(self, link: socket.socket, mark: str, kill_marked: Callable[..., object], label: str) -> None:
         self._link = link
         self._mark = mark
         self._kill_marked = kill_marked
@@ -54,6 +56,7 @@ class Agent:
         self._runs: dict[int, int] = {}  # pid -> run id
         self._pids: dict[int, int] = {}  # run id -> pid
         self._keep: set[int] = set()  # pids whose background children may outlive them
+        self._dying: dict[int, str] = {}  # run id -> mark of what is to be killed before the order is answered
         self._docker: str | None = None
         self._received = b""
         self._outgoing = b""
@@ -95,6 +98,7 @@ class Agent:
                 *lines, self._received = (self._received + data).split(b"\n")
                 for line in lines:
                     self._obey(json.loads(line))
+                self._finish_kills()
         except BlockingIOError:
             return True
         except OSError:
@@ -113,24 +117,42 @@ class Agent:
             self._docker = order["socket"]
 
     def _run(self, order: dict) -> None:  # type: ignore[type-arg]
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._become(order, writer, parent)
-        os.close(writer)
+        try:
+            pid, reader = self._fork(order)
+        except OSError as full:  # The machine has no more room: the other tasks go on.
+            self._tell_failure(order, full.errno, str(full))
+            return
         with os.fdopen(reader, "rb") as pipe:
             problem = pipe.read()  # Empty at exec: the pipe closes itself.
         if problem:
             os.waitpid(pid, 0)
             number, _, reason = problem.decode().partition(":")
-            self._tell(event="failed", id=order["id"], missing=number in ("2", "20"), reason=reason)
+            self._tell_failure(order, int(number), reason)
             return
         self._runs[pid] = order["id"]
         self._pids[order["id"]] = pid
         if order["keep"]:
             self._keep.add(pid)
         self._tell(event="started", id=order["id"], pid=pid)
+
+    def _fork(self, order: dict) -> tuple[int, int]:  # type: ignore[type-arg]
+        """A child that is becoming the task's program, and the pipe on which it says why it cannot."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
+        if pid == 0:
+            self._become(order, writer, parent)
+        os.close(writer)
+        return pid, reader
+
+    def _tell_failure(self, order: dict, number: int | None, reason: str) -> None:  # type: ignore[type-arg]
+        missing = number in (errno.ENOENT, errno.ENOTDIR)
+        self._tell(event="failed", id=order["id"], missing=missing, reason=reason)
 
     def _become(self, order: dict, writer: int, parent: int) -> None:  # type: ignore[type-arg]
         """In the child: turn into the task's program; never return."""
@@ -192,10 +214,20 @@ class Agent:
         pid = self._pids.get(order["id"])
         if pid is not None:
             self._signal_group(pid, order["signal"])
-        if order["signal"] == signal.SIGKILL and order["mark"]:
-            self._kill_marked(order["mark"])
         if order["signal"] == signal.SIGKILL:
-            self._tell(event="killed", id=order["id"])
+            self._dying[order["id"]] = order["mark"]
+
+    def _finish_kills(self) -> None:
+        """One look at the machine's processes for all orders that came together.
+
+        A job that is deleted asks for thousands of kills at once, and among thousands of processes a look takes long.
+        """
+        marks = [mark for mark in self._dying.values() if mark]
+        if marks:
+            self._kill_marked(*marks)
+        for run in self._dying:
+            self._tell(event="killed", id=run)
+        self._dying.clear()
 
     def _end(self) -> None:
         self._link.close()

@@ -13,6 +13,7 @@ import signal
 import time
 
 MARK = "ORCHESTRATE_EMULATOR_MARK"
+_KEY = f"{MARK}=".encode()
 
 
 def new_name() -> str:
@@ -20,10 +21,12 @@ def new_name() -> str:
     return f"batch-{os.urandom(8).hex()}"
 
 
-def marked(prefix: str, proc: str = "/proc") -> list[int]:
-    """Process ids, other than our own, whose mark is `prefix` or lies below it."""
-    exact = f"{MARK}={prefix}\0".encode()
-    below = f"{MARK}={prefix}/".encode()
+def marked(*prefixes: str, proc: str = "/proc") -> list[int]:
+    """Process ids, other than our own, whose mark is one of `prefixes` or lies below one.
+
+    One look however many prefixes there are: it opens a file for every process of the machine.
+    """
+    wanted = {prefix.encode() for prefix in prefixes}
     found = []
     own = os.getpid()
     for name in os.listdir(proc):
@@ -31,27 +34,44 @@ def marked(prefix: str, proc: str = "/proc") -> list[int]:
             continue
         try:
             with open(f"{proc}/{name}/environ", "rb") as file:
-                environment = b"\0" + file.read() + b"\0"
+                environment = file.read()
         except OSError:
             continue  # It ended meanwhile, or belongs to another user and so is none of ours.
-        if b"\0" + exact in environment or b"\0" + below in environment:
+        if _KEY in environment and any(_lies_below(mark, wanted) for mark in _marks(environment)):
             found.append(int(name))
     return found
 
 
-def kill_marked(prefix: str, limit_seconds: float = 5.0) -> list[int]:
-    """Kill every process marked with `prefix` until none is left; return those that would not die in time."""
-    deadline = time.monotonic() + limit_seconds
+def _marks(environment: bytes) -> list[bytes]:
+    return [entry[len(_KEY) :] for entry in environment.split(b"\0") if entry.startswith(_KEY)]
+
+
+def _lies_below(mark: bytes, prefixes: set[bytes]) -> bool:
+    """Whether one of `prefixes` is the mark, or the mark up to one of its slashes."""
+    while mark not in prefixes:
+        mark, slash, _ = mark.rpartition(b"/")
+        if not slash:
+            return False
+    return True
+
+
+def kill_marked(*prefixes: str, limit_seconds: float = 5.0) -> list[int]:
+    """Kill every process marked with one of `prefixes` until none is left; return those that would not die in time.
+
+    The time counts from the first kill: a look alone may take long where there are many processes.
+    """
+    deadline: float | None = None
     pause = 0.001
-    while True:
-        found = marked(prefix)
-        if not found or time.monotonic() > deadline:
-            return found
+    while found := marked(*prefixes):
+        if deadline is not None and time.monotonic() > deadline:
+            break
         for process in found:
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        deadline = deadline or time.monotonic() + limit_seconds
         # A process may have forked between the listing and the kill: look again.
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+    return found

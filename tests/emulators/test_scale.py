@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from azure.batch import models
 
 from orchestrator.emulators.azure_batch import AzureBatchEmulator
+from orchestrator.emulators.azure_batch.procscan import marked
 
-from .conftest import Workbench, connect
+from .conftest import Workbench, connect, wait_for
 
 COUNT = 20_000
 
@@ -71,3 +72,20 @@ def test_they_are_gone_with_their_job(large: tuple[Workbench, str]) -> None:
     bench, job_id = large
     bench.client.begin_delete_job(job_id, polling_interval=0.02).result()
     assert bench.emulator.control.state()["jobs"] == {}
+
+
+def test_a_thousand_tasks_run_at_once_and_none_outlives_its_job(own_bench: Callable[..., Workbench]) -> None:
+    bench = own_bench()
+    policy = models.BatchTaskSchedulingPolicy(node_fill_type="spread")
+    slots = {"vm_size": "Standard_D64s_v3", "task_slots_per_node": 256}
+    job_id = bench.job(bench.pool(4, task_scheduling_policy=policy, **slots))
+    tasks = [models.BatchTaskCreateOptions(id=f"t{number}", command_line="sleep 600") for number in range(1000)]
+    bench.client.create_tasks(job_id, tasks)
+    name = bench.emulator._name
+    wait_for(lambda: len(marked(name)), lambda count: count == 1000)
+    assert bench.client.get_job_task_counts(job_id).task_counts.running == 1000
+    nodes = bench.emulator.control.state()["pools"].popitem()[1]["nodes"].values()
+    assert [len(node["tasks"]) for node in nodes] == [250] * 4
+    bench.terminate(job_id)
+    wait_for(lambda: marked(name), lambda left: left == [])
+    assert bench.client.get_job_task_counts(job_id).task_counts.failed == 1000

@@ -70,6 +70,8 @@ class Node:
         self.scheduling = "enabled"
         self.leaving = False
         self.attempts: set[Attempt] = set()
+        # Of these attempts: counted, since the scheduler asks for every node before each task that it places.
+        self._taken_slots = self._exclusive = 0
         self.total_run = 0
         self.total_succeeded = 0
         self.recent: deque[Json] = deque(maxlen=_RECENT_TASKS)
@@ -100,7 +102,7 @@ class Node:
 
     @property
     def free_slots(self) -> int:
-        return self.pool.slots - sum(attempt.slots for attempt in self.attempts)
+        return self.pool.slots - self._taken_slots
 
     @property
     def accepts_tasks(self) -> bool:
@@ -109,16 +111,20 @@ class Node:
             and self.scheduling == "enabled"
             and not self.leaving
             and self._when_empty is None
-            and not any(attempt.exclusive for attempt in self.attempts)
+            and not self._exclusive
         )
 
     def occupy(self, attempt: Attempt) -> None:
         self.attempts.add(attempt)
+        self._taken_slots += attempt.slots
+        self._exclusive += attempt.exclusive
         self._settle()
 
     def free(self, attempt: Attempt) -> None:
         """An attempt is over and all its processes are gone."""
-        self.attempts.discard(attempt)
+        self.attempts.remove(attempt)
+        self._taken_slots -= attempt.slots
+        self._exclusive -= attempt.exclusive
         if not self.attempts and self._when_empty is not None:
             then, self._when_empty = self._when_empty, None
             then()

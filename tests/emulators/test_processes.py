@@ -81,6 +81,16 @@ def test_an_emulator_that_is_stopped_has_ended_everything_when_stop_returns(star
     assert not folder.exists()
 
 
+def test_an_emulator_that_is_stopped_while_tasks_run_has_no_trouble_to_tell_of(tmp_path: Path) -> None:
+    with AzureBatchEmulator(tmp_path, boot_seconds=0.05) as emulator, connect(emulator) as client:
+        bench = Workbench(emulator, client)
+        job_id = bench.job(bench.pool(4, task_slots_per_node=8))
+        tasks = [models.BatchTaskCreateOptions(id=f"t{number}", command_line="sleep 600") for number in range(32)]
+        client.create_tasks(job_id, tasks)
+        wait_for(lambda: len(marked(emulator._name)), lambda count: count == 32)
+    assert emulator.log_file.read_text() == ""
+
+
 def test_an_emulator_ends_with_its_parent_even_where_that_is_killed() -> None:
     script = """
 import json, sys, time

@@ -192,6 +192,8 @@ class Agents:
 
     def send(self, **order: Any) -> None:
         assert self._writer is not None
+        if self._stopping:
+            return  # Nobody listens, and all of them are being ended.
         self._writer.write(json.dumps(order).encode() + b"\n")
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from azure.batch import models
 
+from benchmarks import azure_running
 from benchmarks.command import environment as own_environment
 from benchmarks.command import interleaved, orchestrate
 from benchmarks.report import Figure
@@ -31,7 +32,6 @@ from orchestrator.testing.conformance import job
 
 TASKS = 10_000
 ROUNDS = 5
-POLLS = 10
 LINES = 60
 PRINT = f"import time\nfor _ in range({LINES}):\n    print(time.time(), flush=True)\n    time.sleep(0.13)"
 
@@ -83,24 +83,6 @@ class Bench:
         calls: int = self.control.calls()["total"]
         return calls
 
-    def polls(self) -> list[int]:
-        """Calls of each of some looks at a pool with all these tasks, some time after they were added."""
-        wanted = self.pool()
-        list(self.compute.submit(wanted.name, tasks()))
-        cursor = self.compute.changes(wanted.name, None, 0.0).cursor
-        time.sleep(3)
-        found = []
-        for _ in range(POLLS):
-
-            def poll() -> None:
-                nonlocal cursor
-                cursor = self.compute.changes(wanted.name, cursor, 0.0).cursor
-                self.compute.pool_status(wanted.name)
-
-            found.append(self.counted(poll))
-        self.compute.delete_pool(wanted.name)
-        return found
-
 
 def start() -> float:
     """Seconds until an emulator answers."""
@@ -147,13 +129,17 @@ def run() -> list[Figure]:
             bench = Bench(home, batch.control)
             calls = bench.counted(bench.ours) - 2  # the deletes of pool and job
             ours, theirs = interleaved(ROUNDS, bench.ours, bench.theirs)
-            polls = bench.polls()
+            polls = azure_running.Running(bench.compute, batch, "bench-running").polls()
             late = lines(folder)
     beside = f"{ours:.2f} s beside {theirs:.2f} s"
+    turnover = azure_running.TURNOVER
+    changing = (
+        f"{max(polls.still)} where nothing changes, {max(polls.moving)} where {turnover} ended and {turnover} began"
+    )
     return [
         Figure(f"calls to Azure Batch from nothing to {TASKS} submitted tasks", calls, "calls", most=103),
         Figure(f"{TASKS} tasks submitted, against the SDK's create_tasks", ours / theirs, "times", 1.1, beside),
-        Figure(f"calls of a poll with {TASKS} tasks in the pool", max(polls), "calls", most=3),
+        Figure(f"calls of a poll with {azure_running.RUNNING} running tasks", polls.most, "calls", 3, changing),
         Figure("the emulator of Azure Batch answers", started, "s", most=1.0),
         Figure("a line printed by an emulated task until `logs -f` shows it, 95th percentile", late, "s", most=1.5),
     ]

@@ -1,4 +1,4 @@
-"""Azure Batch against its emulator: submission, a poll, ``logs -f``, and how soon the emulator itself answers.
+"""Azure Batch against its emulator: submission, polls, ``logs -f``, and how soon the emulator itself answers.
 
 The peer of submission is the SDK's own ``create_tasks``, given the same tasks as its own models, in turns.  What it
 takes to make those models is not counted for it; what it takes us to make the bodies is counted for us.

@@ -83,7 +83,8 @@ def _record(plan: Plan) -> dict[str, Any]:
 def _show(plan: Plan) -> None:
     spec = plan.spec
     show(bold(spec.name))
-    trials = "until the search ends" if plan.trials is None else f"{plan.trials:,} ({spec.algorithm})"
+    staged = f", in {spec.stages} stages" if spec.stages > 1 else ""
+    trials = "until the search ends" if plan.trials is None else f"{plan.trials:,} ({spec.algorithm}{staged})"
     show(f"  trials     {trials}, {at_once(plan):,} at a time")
     if spec.search.metric is not None:
         show(f"  ranked by  {spec.search.metric}, {spec.search.goal}")

@@ -120,7 +120,7 @@ def announce(run: str, plan: Plan, *, emulated: bool = False) -> None:
 
 
 def at_once(plan: Plan) -> int:
-    return plan.parallel if plan.trials is None else min(plan.parallel, plan.trials)
+    return plan.parallel if plan.points is None else min(plan.parallel, plan.points)
 
 
 def terms(plan: Plan) -> list[str]:

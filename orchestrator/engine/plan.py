@@ -37,6 +37,11 @@ class Plan:
     cost: float | None
 
     @property
+    def points(self) -> int | None:
+        """How many trials there are that wait for no other, but for the stage before them."""
+        return None if self.trials is None else -(-self.trials // self.spec.stages)
+
+    @property
     def parallel(self) -> int:
         return self.spec.limits.parallel or self.estimate.slots
 

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-import bisect
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .task import Task
 
+# Of the ids that one task depends on, each with a character to part it from the next: the reference says only that
+# what is stored is somewhat longer than the ids.
 MAX_STORED_LENGTH = 64000
 
 
 @dataclass(slots=True)
 class _Range:
+    """A range of which not all numbers are satisfied.
+
+    Args:
+        missing: the highest of those that are not. Tasks tend to complete in the order of their ids, so this is
+            looked at seldom.
+    """
+
     start: int
     end: int
     missing: int
-    task: Task
+    tasks: list[Task] = field(default_factory=list)
 
 
 class Dependencies:
     """The open dependencies of one job's tasks.
 
-    A task waits for ids, and for ranges of ids that are whole numbers (leading zeros do not count). What it waits for
-    need not exist yet.
+    A task waits for ids, and for ranges of ids that are whole numbers (leading zeros do not count: the first of `4`
+    and `004` satisfies). What it waits for need not exist yet. A dependency that was satisfied once stays so for the
+    tasks that were there.
     """
 
     def __init__(self) -> None:
         self._satisfied: set[str] = set()
-        self._satisfied_numbers: list[int] = []
+        self._satisfied_numbers: Counter[int] = Counter()
         self._waiting: dict[str, list[Task]] = {}
-        self._ranges: list[_Range] = []
+        self._ranges_by_missing: dict[int, list[_Range]] = {}
+        # Those that a further task may wait for as well.
+        self._shared: dict[tuple[int, int], _Range] = {}
 
     def add(self, task: Task) -> int:
         """Take up a new task's dependencies; how many are not satisfied yet."""
@@ -42,10 +54,7 @@ class Dependencies:
                 self._waiting.setdefault(task_id, []).append(task)
                 unmet += 1
         for each in wanted.get("taskIdRanges", []):
-            missing = each["end"] - each["start"] + 1 - self._count_satisfied(each["start"], each["end"])
-            if missing > 0:
-                self._ranges.append(_Range(each["start"], each["end"], missing, task))
-                unmet += 1
+            unmet += self._wait_for_range(each["start"], each["end"], task)
         return unmet
 
     def satisfy(self, task_id: str) -> list[Task]:
@@ -56,26 +65,42 @@ class Dependencies:
         self._satisfied.add(key)
         advanced = self._waiting.pop(key, [])
         if key.isdigit():
-            advanced = advanced + self._satisfy_number(int(key))
+            number = int(key)
+            self._satisfied_numbers[number] += 1
+            for each in self._ranges_by_missing.pop(number, []):
+                if not self._is_open(each):
+                    advanced += each.tasks
         return advanced
 
-    def _satisfy_number(self, number: int) -> list[Task]:
-        place = bisect.bisect_left(self._satisfied_numbers, number)
-        if place < len(self._satisfied_numbers) and self._satisfied_numbers[place] == number:
-            return []  # `4` and `004` are one; the first of them has satisfied it.
-        self._satisfied_numbers.insert(place, number)
-        advanced = []
-        still_open = []
-        for each in self._ranges:
-            if each.start <= number <= each.end:
-                each.missing -= 1
-            if each.missing == 0:
-                advanced.append(each.task)
-            else:
-                still_open.append(each)
-        self._ranges = still_open
-        return advanced
+    def withdraw(self, task_id: str) -> None:
+        """Note that what is added from now on must wait for `task_id`: it is gone, or runs again."""
+        key = task_id.lower()
+        if key not in self._satisfied:
+            return
+        self._satisfied.remove(key)
+        if key.isdigit():
+            self._satisfied_numbers[int(key)] -= 1
+            # An open range may be past this number.
+            self._shared.clear()
 
-    def _count_satisfied(self, start: int, end: int) -> int:
-        numbers = self._satisfied_numbers
-        return bisect.bisect_right(numbers, end) - bisect.bisect_left(numbers, start)
+    def _wait_for_range(self, start: int, end: int, task: Task) -> bool:
+        """Whether the range is not satisfied yet."""
+        wanted = self._shared.get((start, end))
+        if wanted is None:
+            wanted = _Range(start, end, end)
+            if not self._is_open(wanted):
+                return False
+            self._shared[start, end] = wanted
+        wanted.tasks.append(task)
+        return True
+
+    def _is_open(self, wanted: _Range) -> bool:
+        """Line a range up with the next number that is missing in it, if there is one."""
+        while wanted.missing >= wanted.start and self._satisfied_numbers[wanted.missing] > 0:
+            wanted.missing -= 1
+        if wanted.missing < wanted.start:
+            if self._shared.get((wanted.start, wanted.end)) is wanted:
+                del self._shared[wanted.start, wanted.end]
+            return False
+        self._ranges_by_missing.setdefault(wanted.missing, []).append(wanted)
+        return True

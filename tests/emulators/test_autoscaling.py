@@ -63,7 +63,7 @@ def test_a_pool_with_a_deadline_has_no_node_after_it_for_ever(own_bench: Any) ->
 
 
 def active_tasks(bench: Workbench, pool_id: str) -> str:
-    """What a formula sees of `$ActiveTasks`, half a minute ago and now; nothing runs, so `$PendingTasks` is the same."""
+    """What a formula sees of `$ActiveTasks` half a minute ago and now; as nothing runs, `$PendingTasks` is the same."""
     bench.emulator.control.advance(30)
     formula = "$active = $ActiveTasks.GetSample(2); $pending = $PendingTasks.GetSample(2); $TargetDedicatedNodes = 0;"
     wanted = models.BatchPoolEvaluateAutoScaleOptions(auto_scale_formula=formula)

@@ -46,7 +46,8 @@ def consequence(conditions: Json | None, ending: Ending) -> Consequence:
     elif ending.failure is None:
         options, success = {}, True
     else:
-        options, success = given.get(_condition(ending), given.get("default", {})), False
+        default: Json = given.get("default", {})
+        options, success = given.get(_condition(ending), default), False
     return Consequence(
         options.get("jobAction", "none" if success else "terminate"),
         options.get("dependencyAction", "satisfy" if success else "block") == "satisfy",

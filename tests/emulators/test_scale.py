@@ -1,4 +1,4 @@
-"""Twenty thousand tasks, as one sweep has them."""
+"""Twenty thousand tasks, as one sweep has them; two thousand that really run, half of them after one other each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from azure.batch import models
 
 from orchestrator.emulators.azure_batch import AzureBatchEmulator
 
-from .conftest import Workbench, connect
+from .conftest import Workbench, connect, wait_for
 
 COUNT = 20_000
 
@@ -71,3 +71,27 @@ def test_they_are_gone_with_their_job(large: tuple[Workbench, str]) -> None:
     bench, job_id = large
     bench.client.begin_delete_job(job_id, polling_interval=0.02).result()
     assert bench.emulator.control.state()["jobs"] == {}
+
+
+def test_a_thousand_tasks_begin_each_after_the_one_that_it_waits_for(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=4)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    pairs = 1_000
+    for start in range(0, pairs, 50):
+        group = models.BatchTaskGroup(
+            task_values=[
+                models.BatchTaskCreateOptions(id=f"{kind}{number:04d}", command_line="true", depends_on=depends_on)
+                for number in range(start, start + 50)
+                for kind, depends_on in (
+                    ("after", models.BatchTaskDependencies(task_ids=[f"before{number:04d}"])),
+                    ("before", None),
+                )
+            ]
+        )
+        results = bench.client.create_task_collection(job_id, group).result_values
+        assert {result.status for result in results} == {"success"}
+    wait_for(lambda: bench.client.get_job_task_counts(job_id).task_counts.succeeded, lambda count: count == 2 * pairs)
+    ran = {task.id: task.execution_info for task in bench.client.list_tasks(job_id, select=["id", "executionInfo"])}
+    assert len(ran) == 2 * pairs
+    for number in range(pairs):
+        assert ran[f"after{number:04d}"].start_time >= ran[f"before{number:04d}"].end_time

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,21 +12,6 @@ if TYPE_CHECKING:
 # Of the ids that one task depends on, each with a character to part it from the next: the reference says only that
 # what is stored is somewhat longer than the ids.
 MAX_STORED_LENGTH = 64000
-
-
-@dataclass(slots=True)
-class _Range:
-    """A range of which not all numbers are satisfied.
-
-    Args:
-        missing: the highest of those that are not. Tasks tend to complete in the order of their ids, so this is
-            looked at seldom.
-    """
-
-    start: int
-    end: int
-    missing: int
-    tasks: list[Task] = field(default_factory=list)
 
 
 class Dependencies:
@@ -39,11 +24,13 @@ class Dependencies:
 
     def __init__(self) -> None:
         self._satisfied: set[str] = set()
-        self._satisfied_numbers: Counter[int] = Counter()
         self._waiting: dict[str, list[Task]] = {}
-        self._ranges_by_missing: dict[int, list[_Range]] = {}
-        # Those that a further task may wait for as well.
-        self._shared: dict[tuple[int, int], _Range] = {}
+        # How many ids of each number are satisfied, and the numbers of which any is, in order.
+        self._spellings: Counter[int] = Counter()
+        self._numbers: list[int] = []
+        # Who waits for a range, by the highest number that it lacks and by its start: all with the same two wait for
+        # the same from then on, whatever the ends of their ranges.
+        self._ranges: dict[int, dict[int, list[Task]]] = {}
 
     def add(self, task: Task) -> int:
         """Take up a new task's dependencies; how many are not satisfied yet."""
@@ -54,7 +41,7 @@ class Dependencies:
                 self._waiting.setdefault(task_id, []).append(task)
                 unmet += 1
         for each in wanted.get("taskIdRanges", []):
-            unmet += self._wait_for_range(each["start"], each["end"], task)
+            unmet += self._wait_for_range(each["start"], each["end"], [task])
         return unmet
 
     def satisfy(self, task_id: str) -> list[Task]:
@@ -66,10 +53,12 @@ class Dependencies:
         advanced = self._waiting.pop(key, [])
         if key.isdigit():
             number = int(key)
-            self._satisfied_numbers[number] += 1
-            for each in self._ranges_by_missing.pop(number, []):
-                if not self._is_open(each):
-                    advanced += each.tasks
+            self._spellings[number] += 1
+            if self._spellings[number] == 1:
+                bisect.insort(self._numbers, number)
+            for start, tasks in self._ranges.pop(number, {}).items():
+                if not self._wait_for_range(start, number, tasks):
+                    advanced += tasks
         return advanced
 
     def withdraw(self, task_id: str) -> None:
@@ -79,28 +68,27 @@ class Dependencies:
             return
         self._satisfied.remove(key)
         if key.isdigit():
-            self._satisfied_numbers[int(key)] -= 1
-            # An open range may be past this number.
-            self._shared.clear()
+            number = int(key)
+            self._spellings[number] -= 1
+            if self._spellings[number] == 0:
+                del self._numbers[bisect.bisect_left(self._numbers, number)]
 
-    def _wait_for_range(self, start: int, end: int, task: Task) -> bool:
-        """Whether the range is not satisfied yet."""
-        wanted = self._shared.get((start, end))
-        if wanted is None:
-            wanted = _Range(start, end, end)
-            if not self._is_open(wanted):
-                return False
-            self._shared[start, end] = wanted
-        wanted.tasks.append(task)
-        return True
-
-    def _is_open(self, wanted: _Range) -> bool:
-        """Line a range up with the next number that is missing in it, if there is one."""
-        while wanted.missing >= wanted.start and self._satisfied_numbers[wanted.missing] > 0:
-            wanted.missing -= 1
-        if wanted.missing < wanted.start:
-            if self._shared.get((wanted.start, wanted.end)) is wanted:
-                del self._shared[wanted.start, wanted.end]
+    def _wait_for_range(self, start: int, end: int, tasks: list[Task]) -> bool:
+        """Let tasks wait for the highest number that is missing in a range; whether there is one."""
+        missing = self._highest_missing(end)
+        if missing < start:
             return False
-        self._ranges_by_missing.setdefault(wanted.missing, []).append(wanted)
+        waiting = self._ranges.setdefault(missing, {})
+        fewer, more = sorted((tasks, waiting.get(start, [])), key=len)
+        waiting[start] = more
+        more += fewer
         return True
+
+    def _highest_missing(self, end: int) -> int:
+        """The highest number up to `end` that is not satisfied."""
+        numbers = self._numbers
+        last = bisect.bisect_right(numbers, end) - 1
+        if last < 0 or numbers[last] != end:
+            return end
+        first = bisect.bisect_left(range(last), True, key=lambda place: end - numbers[place] == last - place)
+        return numbers[first] - 1

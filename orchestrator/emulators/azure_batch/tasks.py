@@ -147,6 +147,8 @@ class Tasks:
 
     def end(self, task: Task) -> None:
         """Complete a task that was not completed, as ended by the user."""
+        if task.state == "completed":
+            return  # The end of another has ended the job, and so this one.
         attempt = self._drop_attempt(task)
         self._complete(task, Ending(failure=ended_by_user()))
         if attempt is not None:

@@ -62,6 +62,37 @@ def test_a_pool_with_a_deadline_has_no_node_after_it_for_ever(own_bench: Any) ->
     assert bench.client.get_pool(pool_id).current_low_priority_nodes == 0
 
 
+def active_tasks(bench: Workbench, pool_id: str) -> str:
+    """What a formula sees of `$ActiveTasks` half a minute ago and now; as nothing runs, `$PendingTasks` is the same."""
+    bench.emulator.control.advance(30)
+    formula = "$active = $ActiveTasks.GetSample(2); $pending = $PendingTasks.GetSample(2); $TargetDedicatedNodes = 0;"
+    wanted = models.BatchPoolEvaluateAutoScaleOptions(auto_scale_formula=formula)
+    results = bench.client.evaluate_pool_auto_scale(pool_id, wanted).results
+    values = dict(result.split("=") for result in results.split(";"))
+    assert values["$active"] == values["$pending"]
+    return values["$active"]
+
+
+def test_a_formula_sees_only_tasks_that_a_node_would_start(own_bench: Any) -> None:
+    bench: Workbench = own_bench(clock=START)
+    pool_id = scaling(bench, "$TargetDedicatedNodes = 0;")
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    satisfying = models.ExitConditions(default=models.ExitOptions(dependency_action="satisfy"))
+    bench.task(job_id, "true", "first", exit_conditions=satisfying)
+    for task_id, depends_on in (("second", ["first"]), ("third", ["first"]), ("fourth", ["first", "second"])):
+        bench.task(job_id, "true", task_id, depends_on=models.BatchTaskDependencies(task_ids=depends_on))
+    assert active_tasks(bench, pool_id) == "[0,1]"
+    bench.client.terminate_task(job_id, "first")
+    assert active_tasks(bench, pool_id) == "[1,2]"
+    bench.client.begin_disable_job(job_id, models.BatchJobDisableOptions(disable_tasks="requeue"), polling_interval=60)
+    assert active_tasks(bench, pool_id) == "[2,0]"
+    bench.client.begin_enable_job(job_id, polling_interval=60)
+    assert active_tasks(bench, pool_id) == "[0,2]"
+    bench.terminate(job_id)
+    assert active_tasks(bench, pool_id) == "[2,0]"
+    assert bench.client.get_job_task_counts(job_id).task_counts.active == 3
+
+
 def test_a_running_task_is_waited_for_where_the_formula_says_so(own_bench: Any) -> None:
     bench: Workbench = own_bench(clock=START)
     formula = (

@@ -141,6 +141,33 @@ def test_a_job_disabled_with_wait_is_disabling_as_long_as_a_task_runs(bench: Wor
     assert bench.client.get_task(job_id, task_id).execution_info.exit_code == 0
 
 
+def test_a_task_that_must_run_again_no_longer_holds_up_a_job_that_waits_to_be_disabled(bench: Workbench) -> None:
+    pool_id = bench.pool(0, spot=1)
+    job_id = bench.job(pool_id)
+    task_id = bench.task(job_id, "sleep 1000")
+    node_id = bench.until(job_id, task_id, "running").node_info.node_id
+    bench.client.begin_disable_job(job_id, models.BatchJobDisableOptions(disable_tasks="wait"), polling_interval=60)
+    assert bench.client.get_job(job_id).state == "disabling"
+    bench.emulator.control.preempt(node_id)
+    assert bench.client.get_job(job_id).state == "disabled"
+
+
+def test_a_task_keeps_its_retries_while_its_job_is_being_disabled(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id)
+    go = bench.emulator.folder / bench.name("go")
+    command = f"until test -e {go}; do sleep 0.02; done; test -e again && exit; touch again; exit 1"
+    task_id = bench.task(job_id, command, constraints=models.BatchTaskConstraints(max_task_retry_count=1))
+    bench.until(job_id, task_id, "running")
+    bench.client.begin_disable_job(job_id, models.BatchJobDisableOptions(disable_tasks="wait"), polling_interval=60)
+    go.touch()
+    bench.job_until(job_id, "disabled")
+    task = bench.client.get_task(job_id, task_id)
+    assert (task.state, task.execution_info.retry_count, task.execution_info.failure_info) == ("active", 1, None)
+    bench.client.begin_enable_job(job_id, polling_interval=POLL).result()
+    assert bench.until(job_id, task_id).execution_info.exit_code == 0
+
+
 def test_a_patch_changes_what_it_names_and_a_put_resets_the_rest(bench: Workbench) -> None:
     job_id = bench.job("p", priority=5, max_parallel_tasks=3, metadata=[models.BatchMetadataItem(name="a", value="1")])
     bench.client.update_job(job_id, models.BatchJobUpdateOptions(priority=7))
@@ -237,6 +264,21 @@ def test_terminatejob_cannot_be_taken_back(bench: Workbench) -> None:
     assert caught.value.status_code == 400
 
 
+def test_a_job_that_is_to_end_when_complete_ends_with_its_enabling_where_it_was_disabled_then(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id)
+    task_id = bench.task(job_id, "sleep 1000")
+    bench.until(job_id, task_id, "running")
+    bench.client.update_job(job_id, models.BatchJobUpdateOptions(all_tasks_complete_mode="terminatejob"))
+    bench.client.begin_disable_job(
+        job_id, models.BatchJobDisableOptions(disable_tasks="terminate"), polling_interval=POLL
+    ).result()
+    assert bench.client.get_job(job_id).state == "disabled"
+    bench.client.begin_enable_job(job_id, polling_interval=60)
+    job = bench.job_until(job_id, "completed")
+    assert job.execution_info.termination_reason == "AllTasksComplete"
+
+
 def test_a_failed_task_ends_the_job_where_its_exit_conditions_say_so(bench: Workbench) -> None:
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id, task_failure_mode="performexitoptionsjobaction")
@@ -250,9 +292,59 @@ def test_a_failed_task_ends_the_job_where_its_exit_conditions_say_so(bench: Work
     assert job.execution_info.termination_reason == "TaskFailed"
 
 
-def test_a_failed_task_may_disable_the_job_instead(bench: Workbench) -> None:
+def on_code(code: int, action: str) -> models.ExitConditions:
+    """Exit conditions with a job action for one exit code, and none for any other end."""
+    return models.ExitConditions(
+        exit_codes=[models.ExitCodeMapping(code=code, exit_options=models.ExitOptions(job_action=action))],
+        default=models.ExitOptions(job_action="none"),
+    )
+
+
+def test_a_task_that_ends_the_job_ends_those_that_run_and_leaves_those_that_wait(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=2)
+    job_id = bench.job(pool_id, task_failure_mode="performexitoptionsjobaction", uses_task_dependencies=True)
+    running = bench.task(
+        job_id,
+        "sleep 1000",
+        exit_conditions=models.ExitConditions(default=models.ExitOptions(dependency_action="satisfy")),
+    )
+    bench.until(job_id, running, "running")
+    # That its job is terminated satisfies what depends on a running task, and yet nothing of the job starts.
+    waiting = bench.task(job_id, "true", depends_on=models.BatchTaskDependencies(task_ids=[running]))
+    ready = bench.task(job_id, "true", required_slots=2)
+    bench.run(job_id, "exit 3", exit_conditions=on_code(3, "terminate"))
+    job = bench.job_until(job_id, "completed")
+    assert job.execution_info.termination_reason == "TaskFailed"
+    assert bench.client.get_task(job_id, running).execution_info.failure_info.code == "TaskEnded"
+    other = bench.job(pool_id)
+    bench.run(other, "true", required_slots=2)
+    assert [bench.client.get_task(job_id, task_id).state for task_id in (waiting, ready)] == ["active", "active"]
+    for order in (
+        lambda: bench.task(job_id, "true"),
+        lambda: bench.client.reactivate_task(job_id, running),
+    ):
+        with pytest.raises(HttpResponseError) as caught:
+            order()
+        assert (caught.value.status_code, caught.value.model.code) == (409, "JobCompleted")
+
+
+def test_a_job_that_a_task_is_ending_takes_no_more_tasks(own_bench: Any) -> None:
+    bench: Workbench = own_bench(operation_seconds=1000)
     pool_id = bench.pool(1)
     job_id = bench.job(pool_id, task_failure_mode="performexitoptionsjobaction")
+    bench.run(job_id, "exit 3")
+    job = bench.client.get_job(job_id)
+    assert (job.state, job.execution_info.termination_reason) == ("terminating", None)
+    with pytest.raises(HttpResponseError) as caught:
+        bench.task(job_id, "true")
+    assert (caught.value.status_code, caught.value.model.code) == (409, "JobBeingTerminated")
+
+
+def test_a_failed_task_may_disable_the_job_instead_and_puts_the_others_back(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=2)
+    job_id = bench.job(pool_id, task_failure_mode="performexitoptionsjobaction")
+    running = bench.task(job_id, "sleep 1000")
+    bench.until(job_id, running, "running")
     conditions = models.ExitConditions(
         exit_code_ranges=[
             models.ExitCodeRangeMapping(start=10, end=20, exit_options=models.ExitOptions(job_action="disable"))
@@ -260,6 +352,26 @@ def test_a_failed_task_may_disable_the_job_instead(bench: Workbench) -> None:
     )
     bench.run(job_id, "exit 15", exit_conditions=conditions)
     bench.job_until(job_id, "disabled")
+    task = bench.client.get_task(job_id, running)
+    assert (task.state, task.execution_info.requeue_count) == ("active", 1)
+    bench.client.begin_enable_job(job_id, polling_interval=POLL).result()
+    bench.until(job_id, running, "running")
+
+
+def test_a_task_that_disables_its_job_does_not_leave_it_waiting_for_the_others(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=2)
+    job_id = bench.job(pool_id, task_failure_mode="performexitoptionsjobaction")
+    running = bench.task(job_id, "sleep 1000")
+    go = bench.emulator.folder / bench.name("go")
+    fails = bench.task(
+        job_id, f"until test -e {go}; do sleep 0.02; done; exit 3", exit_conditions=on_code(3, "disable")
+    )
+    for task_id in (running, fails):
+        bench.until(job_id, task_id, "running")
+    bench.client.begin_disable_job(job_id, models.BatchJobDisableOptions(disable_tasks="wait"), polling_interval=60)
+    go.touch()
+    bench.job_until(job_id, "disabled")
+    assert bench.client.get_task(job_id, running).state == "active"
 
 
 def test_a_job_action_is_refused_where_the_job_takes_none(bench: Workbench) -> None:

@@ -108,6 +108,37 @@ def test_a_reboot_queues_the_running_task_again_and_keeps_the_disk(bench: Workbe
     assert b"".join(bench.client.download_node_file(pool_id, node.id, "shared/kept")) == b"kept\n"
 
 
+def test_a_reboot_leaves_tasks_alone_that_are_only_still_dying(own_bench: Any) -> None:
+    bench: Workbench = own_bench(kill_grace_seconds=5)
+    pool_id = bench.pool(1, task_slots_per_node=2)
+    job_id = bench.job(pool_id)
+    deleted, ended = (bench.task(job_id, "trap '' TERM; echo on; while true; do sleep 0.02; done") for _ in range(2))
+    for task_id in (deleted, ended):
+        bench.until(job_id, task_id, "running")
+        file = bench.path(pool_id, f"*/workitems/{job_id}/job-1/{task_id}/stdout.txt")
+        wait_for(file.read_text, bool)
+    bench.client.delete_task(job_id, deleted)
+    bench.client.terminate_task(job_id, ended)
+    before = bench.client.get_task(job_id, ended)
+    (node,) = bench.client.list_nodes(pool_id)
+    bench.client.begin_reboot_node(pool_id, node.id, {"nodeRebootOption": "terminate"}, polling_interval=60)
+    assert bench.client.get_task(job_id, ended).etag == before.etag
+    counts = bench.client.get_job_task_counts(job_id).task_counts
+    assert (counts.active, counts.running, counts.completed) == (0, 0, 1)
+
+
+def test_a_reboot_that_ends_the_job_with_one_task_ends_the_next_but_once(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=2)
+    job_id = bench.job(pool_id, task_failure_mode="performexitoptionsjobaction")
+    for task_id in [bench.task(job_id, "sleep 1000") for _ in range(2)]:
+        bench.until(job_id, task_id, "running")
+    (node,) = bench.client.list_nodes(pool_id)
+    bench.client.begin_reboot_node(pool_id, node.id, {"nodeRebootOption": "terminate"}, polling_interval=60)
+    job = bench.job_until(job_id, "completed")
+    assert job.execution_info.termination_reason == "TaskFailed"
+    assert bench.client.get_node(pool_id, node.id).total_tasks_run == 2
+
+
 def test_a_reimage_forgets_the_disk_and_runs_the_start_task_again(bench: Workbench) -> None:
     start = models.BatchStartTask(command_line=shell("date +%N > ../made"), wait_for_success=True)
     pool_id = bench.pool(1, start_task=start)

@@ -1,4 +1,4 @@
-"""Twenty thousand tasks, as one sweep has them."""
+"""Twenty thousand tasks, as one sweep has them; two thousand that really run, half of them after one other each."""
 
 from __future__ import annotations
 
@@ -89,3 +89,27 @@ def test_a_thousand_tasks_run_at_once_and_none_outlives_its_job(own_bench: Calla
     bench.terminate(job_id)
     wait_for(lambda: marked(name), lambda left: left == [])
     assert bench.client.get_job_task_counts(job_id).task_counts.failed == 1000
+
+
+def test_a_thousand_tasks_begin_each_after_the_one_that_it_waits_for(bench: Workbench) -> None:
+    pool_id = bench.pool(1, task_slots_per_node=4)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    pairs = 1_000
+    for start in range(0, pairs, 50):
+        group = models.BatchTaskGroup(
+            task_values=[
+                models.BatchTaskCreateOptions(id=f"{kind}{number:04d}", command_line="true", depends_on=depends_on)
+                for number in range(start, start + 50)
+                for kind, depends_on in (
+                    ("after", models.BatchTaskDependencies(task_ids=[f"before{number:04d}"])),
+                    ("before", None),
+                )
+            ]
+        )
+        results = bench.client.create_task_collection(job_id, group).result_values
+        assert {result.status for result in results} == {"success"}
+    wait_for(lambda: bench.client.get_job_task_counts(job_id).task_counts.succeeded, lambda count: count == 2 * pairs)
+    ran = {task.id: task.execution_info for task in bench.client.list_tasks(job_id, select=["id", "executionInfo"])}
+    assert len(ran) == 2 * pairs
+    for number in range(pairs):
+        assert ran[f"after{number:04d}"].start_time >= ran[f"before{number:04d}"].end_time

@@ -84,6 +84,10 @@ def test_a_collection_that_is_malformed_adds_nothing(bench: Workbench) -> None:
     ("options", "code"),
     [
         ({"depends_on": models.BatchTaskDependencies(task_ids=["a"])}, "TaskDependenciesNotSpecifiedOnJob"),
+        (
+            {"exit_conditions": models.ExitConditions(default=models.ExitOptions(dependency_action="block"))},
+            "InvalidPropertyValue",
+        ),
         ({"required_slots": 0}, "InvalidPropertyValue"),
         ({"constraints": models.BatchTaskConstraints(max_task_retry_count=-2)}, "InvalidPropertyValue"),
         ({"resource_files": [models.ResourceFile(http_url="http://x/y")]}, "InvalidPropertyValue"),
@@ -311,6 +315,63 @@ def depending(*ids: str, ranges: tuple[tuple[int, int], ...] = ()) -> models.Bat
     )
 
 
+def otherwise(action: str) -> models.ExitConditions:
+    """Exit conditions with one dependency action for every failure."""
+    return models.ExitConditions(default=models.ExitOptions(dependency_action=action))
+
+
+def test_dependencies_and_exit_conditions_are_given_back_as_they_were_given(bench: Workbench) -> None:
+    job_id = bench.job("p", uses_task_dependencies=True, task_failure_mode="performexitoptionsjobaction")
+    depends_on = depending("Later", "later still", ranges=((1, 3),))
+    ending = models.ExitOptions(job_action="terminate")
+    exit_conditions = models.ExitConditions(
+        exit_codes=[models.ExitCodeMapping(code=3, exit_options=ending)],
+        exit_code_ranges=[models.ExitCodeRangeMapping(start=-5, end=-1, exit_options=ending)],
+        pre_processing_error=models.ExitOptions(dependency_action="satisfy"),
+        default=models.ExitOptions(job_action="none", dependency_action="block"),
+    )
+    task_id = bench.task(job_id, "true", depends_on=depends_on, exit_conditions=exit_conditions)
+    plain = bench.task(job_id, "true")
+    (listed, other) = bench.client.list_tasks(job_id, select=["id", "dependsOn", "exitConditions"])
+    for task in (bench.client.get_task(job_id, task_id), listed):
+        assert task.depends_on.as_dict() == depends_on.as_dict()
+        assert task.exit_conditions.as_dict() == exit_conditions.as_dict()
+    assert other.as_dict() == {"id": plain}
+
+
+def test_a_task_that_waits_for_another_is_counted_as_active(bench: Workbench) -> None:
+    job_id = bench.job("p", uses_task_dependencies=True)
+    bench.task(job_id, "true", depends_on=depending("never"), required_slots=3)
+    bench.task(job_id, "true")
+    result = bench.client.get_job_task_counts(job_id)
+    assert (result.task_counts.active, result.task_slot_counts.active) == (2, 4)
+
+
+def test_the_ids_that_a_task_depends_on_have_room_for_64000_characters(bench: Workbench) -> None:
+    job_id = bench.job("p", uses_task_dependencies=True)
+    ids = [f"{number:063d}" for number in range(1000)]
+    bench.task(job_id, "true", depends_on=depending(*ids))
+    with pytest.raises(HttpResponseError) as caught:
+        bench.task(job_id, "true", depends_on=depending(*ids, "x"))
+    assert (caught.value.status_code, caught.value.model.code) == (400, "TaskDependencyListTooLong")
+
+
+@pytest.mark.parametrize("bounds", [(3, 2), (-1, 2)])
+def test_a_range_must_go_up_from_zero_or_more(bench: Workbench, bounds: tuple[int, int]) -> None:
+    job_id = bench.job("p", uses_task_dependencies=True)
+    with pytest.raises(HttpResponseError) as caught:
+        bench.task(job_id, "true", depends_on=depending(ranges=(bounds,)))
+    assert (caught.value.status_code, caught.value.model.code) == (400, "InvalidPropertyValue")
+
+
+def test_a_task_that_depends_on_itself_waits_for_ever(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    bench.task(job_id, "true", "self", depends_on=depending("SELF"))
+    bench.run(job_id, "true")
+    assert bench.client.get_task(job_id, "self").state == "active"
+
+
 def test_a_task_waits_for_those_it_depends_on_whenever_they_come(bench: Workbench) -> None:
     pool_id = bench.pool(2)
     job_id = bench.job(pool_id, uses_task_dependencies=True)
@@ -366,6 +427,114 @@ def test_a_success_may_be_told_to_block(bench: Workbench) -> None:
     bench.until(job_id, bench.task(job_id, "true", "one", exit_conditions=conditions))
     bench.run(job_id, "true")
     assert bench.client.get_task(job_id, waiting).state == "active"
+
+
+def test_what_completed_before_satisfies_or_blocks_a_task_that_is_added_later(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    bench.run(job_id, "true", task_id="good")
+    bench.run(job_id, "exit 1", task_id="bad")
+    bench.run(job_id, "exit 1", task_id="excused", exit_conditions=otherwise("satisfy"))
+    blocked = bench.task(job_id, "true", depends_on=depending("good", "bad"))
+    bench.run(job_id, "true", depends_on=depending("good", "excused"))
+    assert bench.client.get_task(job_id, blocked).state == "active"
+
+
+def test_a_task_ended_by_the_user_blocks_unless_its_exit_conditions_say_otherwise(bench: Workbench) -> None:
+    pool_id = bench.pool(2)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    blocked = bench.task(job_id, "true", depends_on=depending("stops"))
+    freed = bench.task(job_id, "true", depends_on=depending("excused"))
+    bench.task(job_id, "sleep 1000", "stops")
+    bench.task(job_id, "sleep 1000", "excused", exit_conditions=otherwise("satisfy"))
+    for task_id in ("stops", "excused"):
+        bench.until(job_id, task_id, "running")
+        bench.client.terminate_task(job_id, task_id)
+    bench.until(job_id, freed)
+    assert bench.client.get_task(job_id, blocked).state == "active"
+
+
+def test_a_task_whose_files_cannot_be_had_blocks_unless_that_is_said_to_satisfy(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    files = [models.ResourceFile(http_url="http://127.0.0.1:1/gone", file_path="gone")]
+    blocked = bench.task(job_id, "true", depends_on=depending("missing"))
+    freed = bench.task(job_id, "true", depends_on=depending("excused"))
+    bench.run(job_id, "true", task_id="missing", resource_files=files)
+    excused = models.ExitConditions(
+        pre_processing_error=models.ExitOptions(dependency_action="satisfy"),
+        default=models.ExitOptions(dependency_action="block"),
+    )
+    bench.run(job_id, "true", task_id="excused", resource_files=files, exit_conditions=excused)
+    bench.until(job_id, freed)
+    assert bench.client.get_task(job_id, blocked).state == "active"
+
+
+def test_only_the_last_retry_decides_for_the_dependents(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    once = models.BatchTaskConstraints(max_task_retry_count=1)
+    after_success = bench.task(job_id, "true", depends_on=depending("recovers"))
+    after_failure = bench.task(job_id, "true", depends_on=depending("fails"))
+    # A retry that was mistaken for the end would satisfy with code 1, not with code 2.
+    first_only = models.ExitConditions(
+        exit_codes=[models.ExitCodeMapping(code=1, exit_options=models.ExitOptions(dependency_action="satisfy"))]
+    )
+    twice = "test -e tried && exit {}; touch tried; exit 1"
+    bench.task(job_id, twice.format(0), "recovers", constraints=once)
+    bench.task(job_id, twice.format(2), "fails", constraints=once, exit_conditions=first_only)
+    recovered, failed = bench.until(job_id, "recovers"), bench.until(job_id, "fails")
+    assert [task.execution_info.retry_count for task in (recovered, failed)] == [1, 1]
+    started = bench.until(job_id, after_success).execution_info.start_time
+    assert started >= recovered.execution_info.end_time
+    assert bench.client.get_task(job_id, after_failure).state == "active"
+
+
+def test_a_task_waits_on_while_one_that_lost_its_node_runs_again(bench: Workbench) -> None:
+    pool_id = bench.pool(0, spot=1)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    waiting = bench.task(job_id, "true", depends_on=depending("again"))
+    go = bench.emulator.folder / bench.name("go")
+    bench.task(job_id, f"until test -e {go}; do sleep 0.02; done", "again")
+    node_id = bench.until(job_id, "again", "running").node_info.node_id
+    bench.emulator.control.preempt(node_id)
+    assert bench.client.get_task(job_id, "again").state == "active"
+    bench.emulator.control.restore(node_id)
+    bench.until(job_id, "again", "running")
+    assert bench.client.get_task(job_id, waiting).state == "active"
+    go.touch()
+    again = bench.until(job_id, "again")
+    assert bench.until(job_id, waiting).execution_info.start_time >= again.execution_info.end_time
+
+
+def test_a_blocked_task_goes_on_when_the_one_that_failed_is_reactivated_and_succeeds(bench: Workbench) -> None:
+    pool_id = bench.pool(1)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    blocked = bench.task(job_id, "true", depends_on=depending("fails"))
+    bench.run(job_id, "test -e $AZ_BATCH_NODE_SHARED_DIR/go", task_id="fails")
+    bench.run(job_id, "touch $AZ_BATCH_NODE_SHARED_DIR/go")
+    assert bench.client.get_task(job_id, blocked).state == "active"
+    bench.client.reactivate_task(job_id, "fails")
+    bench.until(job_id, blocked)
+
+
+def test_a_task_added_later_waits_for_one_that_is_deleted_or_runs_again(bench: Workbench) -> None:
+    pool_id = bench.pool(2)
+    job_id = bench.job(pool_id, uses_task_dependencies=True)
+    bench.run(job_id, "true", task_id="deleted")
+    stay = bench.emulator.folder / bench.name("stay")
+    command = f"test -e {stay} && sleep 1000; exit 1"
+    bench.run(job_id, command, task_id="reactivated", exit_conditions=otherwise("satisfy"))
+    stay.touch()
+    bench.client.delete_task(job_id, "deleted")
+    bench.client.reactivate_task(job_id, "reactivated")
+    waiting = [bench.task(job_id, "true", depends_on=depending(name)) for name in ("deleted", "reactivated")]
+    bench.run(job_id, "true")
+    assert [bench.client.get_task(job_id, task_id).state for task_id in waiting] == ["active", "active"]
+    bench.run(job_id, "true", task_id="deleted")
+    bench.client.terminate_task(job_id, "reactivated")
+    for task_id in waiting:
+        bench.until(job_id, task_id)
 
 
 # -- where a task goes

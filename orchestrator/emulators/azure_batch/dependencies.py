@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .task import Task
 
+# Of the ids that one task depends on, each with a character to part it from the next: the reference says only that
+# what is stored is somewhat longer than the ids.
 MAX_STORED_LENGTH = 64000
-
-
-@dataclass(slots=True)
-class _Range:
-    start: int
-    end: int
-    missing: int
-    task: Task
 
 
 class Dependencies:
     """The open dependencies of one job's tasks.
 
-    A task waits for ids, and for ranges of ids that are whole numbers (leading zeros do not count). What it waits for
-    need not exist yet.
+    A task waits for ids, and for ranges of ids that are whole numbers (leading zeros do not count: the first of `4`
+    and `004` satisfies). What it waits for need not exist yet. A dependency that was satisfied once stays so for the
+    tasks that were there.
     """
 
     def __init__(self) -> None:
         self._satisfied: set[str] = set()
-        self._satisfied_numbers: list[int] = []
         self._waiting: dict[str, list[Task]] = {}
-        self._ranges: list[_Range] = []
+        # How many ids of each number are satisfied, and the numbers of which any is, in order.
+        self._spellings: Counter[int] = Counter()
+        self._numbers: list[int] = []
+        # Who waits for a range, by the highest number that it lacks and by its start: all with the same two wait for
+        # the same from then on, whatever the ends of their ranges.
+        self._ranges: dict[int, dict[int, list[Task]]] = {}
 
     def add(self, task: Task) -> int:
         """Take up a new task's dependencies; how many are not satisfied yet."""
@@ -42,10 +41,7 @@ class Dependencies:
                 self._waiting.setdefault(task_id, []).append(task)
                 unmet += 1
         for each in wanted.get("taskIdRanges", []):
-            missing = each["end"] - each["start"] + 1 - self._count_satisfied(each["start"], each["end"])
-            if missing > 0:
-                self._ranges.append(_Range(each["start"], each["end"], missing, task))
-                unmet += 1
+            unmet += self._wait_for_range(each["start"], each["end"], [task])
         return unmet
 
     def satisfy(self, task_id: str) -> list[Task]:
@@ -56,26 +52,43 @@ class Dependencies:
         self._satisfied.add(key)
         advanced = self._waiting.pop(key, [])
         if key.isdigit():
-            advanced = advanced + self._satisfy_number(int(key))
+            number = int(key)
+            self._spellings[number] += 1
+            if self._spellings[number] == 1:
+                bisect.insort(self._numbers, number)
+            for start, tasks in self._ranges.pop(number, {}).items():
+                if not self._wait_for_range(start, number, tasks):
+                    advanced += tasks
         return advanced
 
-    def _satisfy_number(self, number: int) -> list[Task]:
-        place = bisect.bisect_left(self._satisfied_numbers, number)
-        if place < len(self._satisfied_numbers) and self._satisfied_numbers[place] == number:
-            return []  # `4` and `004` are one; the first of them has satisfied it.
-        self._satisfied_numbers.insert(place, number)
-        advanced = []
-        still_open = []
-        for each in self._ranges:
-            if each.start <= number <= each.end:
-                each.missing -= 1
-            if each.missing == 0:
-                advanced.append(each.task)
-            else:
-                still_open.append(each)
-        self._ranges = still_open
-        return advanced
+    def withdraw(self, task_id: str) -> None:
+        """Note that what is added from now on must wait for `task_id`: it is gone, or runs again."""
+        key = task_id.lower()
+        if key not in self._satisfied:
+            return
+        self._satisfied.remove(key)
+        if key.isdigit():
+            number = int(key)
+            self._spellings[number] -= 1
+            if self._spellings[number] == 0:
+                del self._numbers[bisect.bisect_left(self._numbers, number)]
 
-    def _count_satisfied(self, start: int, end: int) -> int:
-        numbers = self._satisfied_numbers
-        return bisect.bisect_right(numbers, end) - bisect.bisect_left(numbers, start)
+    def _wait_for_range(self, start: int, end: int, tasks: list[Task]) -> bool:
+        """Let tasks wait for the highest number that is missing in a range; whether there is one."""
+        missing = self._highest_missing(end)
+        if missing < start:
+            return False
+        waiting = self._ranges.setdefault(missing, {})
+        fewer, more = sorted((tasks, waiting.get(start, [])), key=len)
+        waiting[start] = more
+        more += fewer
+        return True
+
+    def _highest_missing(self, end: int) -> int:
+        """The highest number up to `end` that is not satisfied."""
+        numbers = self._numbers
+        last = bisect.bisect_right(numbers, end) - 1
+        if last < 0 or numbers[last] != end:
+            return end
+        first = bisect.bisect_left(range(last), True, key=lambda place: end - numbers[place] == last - place)
+        return numbers[first] - 1

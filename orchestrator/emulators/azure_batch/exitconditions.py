@@ -38,24 +38,26 @@ class Consequence:
 
 def consequence(conditions: Json | None, ending: Ending) -> Consequence:
     """Apply a task's exit conditions to how it ended."""
-    options = _options(conditions or {}, ending)
-    success = ending.failure is None
+    given = conditions or {}
+    of_code = _by_code(given, ending.exit_code)
+    if of_code is not None:
+        # Whatever else failed: what is given for an exit code comes before all others.
+        options, success = of_code, ending.exit_code == 0
+    elif ending.failure is None:
+        options, success = {}, True
+    else:
+        default: Json = given.get("default", {})
+        options, success = given.get(_condition(ending), default), False
     return Consequence(
         options.get("jobAction", "none" if success else "terminate"),
         options.get("dependencyAction", "satisfy" if success else "block") == "satisfy",
     )
 
 
-def _options(conditions: Json, ending: Ending) -> Json:
-    default: Json = conditions.get("default", {})
-    chosen: Json = {} if ending.failure is None else default
+def _condition(ending: Ending) -> str:
     if ending.pre_processing:
-        chosen = conditions.get("preProcessingError", default)
-    elif (mapped := _by_code(conditions, ending.exit_code)) is not None:
-        chosen = mapped
-    elif ending.upload_failed:
-        chosen = conditions.get("fileUploadError", default)
-    return chosen
+        return "preProcessingError"
+    return "fileUploadError" if ending.upload_failed else "default"
 
 
 def _by_code(conditions: Json, code: int | None) -> Json | None:

@@ -149,6 +149,16 @@ class Job(Tracked):
         constraints: Json = self.spec.get("constraints", {})
         return constraints
 
+    def enter(self, state: str) -> None:
+        self.note_counts()
+        super().enter(state)
+
+    def note_counts(self) -> None:
+        """What the pool's formula reads of this job is about to change."""
+        pool = self.pool
+        if pool is not None:
+            pool.metrics.note(self.clock.now())
+
     # -- beginning
 
     def begin(self) -> None:
@@ -202,11 +212,18 @@ class Job(Tracked):
         """Take changed properties over."""
         self.spec = {**self.spec, **changes}
         if "poolInfo" in changes and "poolId" in changes["poolInfo"]:
-            self.pool_key = changes["poolInfo"]["poolId"].lower()
+            self._move(changes["poolInfo"]["poolId"].lower())
         self.touch()
         self._set_clock_limit()
         self.task_ended()
         self._kick()
+
+    def _move(self, pool_key: str) -> None:
+        self.note_counts()
+        pool = self.account.pools.get(pool_key)
+        if pool is not None:
+            pool.metrics.note(self.clock.now())
+        self.pool_key = pool_key
 
     def _kick(self) -> None:
         pool = self.pool
@@ -226,12 +243,10 @@ class Job(Tracked):
             raise BatchFault(code)
 
     def task_ended(self, task: Task | None = None, action: str = "none") -> None:
-        """A task was completed or deleted, or a property changed that counts completed tasks."""
+        """A task was completed or deleted, or what follows when all are has become another."""
+        self.task_stopped()
         if self.state not in ("active", "disabling", "disabled", "enabling"):
-            self._finish_ending()
             return
-        if self.state == "disabling":
-            self._finish_disabling()
         if task is not None and task.manages and self.spec["jobManagerTask"].get("killJobOnCompletion", True):
             self.terminate("JMComplete")
             return
@@ -239,12 +254,17 @@ class Job(Tracked):
             if action == "terminate":
                 self.terminate("TaskFailed")
                 return
-            if action == "disable" and self.state == "active":
+            if action == "disable" and self.state != "disabled":
                 self.disable("requeue")
         counts = self.index.counts
         all_done = counts.active == 0 and counts.running == 0
         if self.spec.get("onAllTasksComplete") == "terminatejob" and all_done and self.state == "active":
             self.terminate("AllTasksComplete")
+
+    def task_stopped(self) -> None:
+        """A task runs no more, whether it has ended or must run again: what waited for that goes on."""
+        self._finish_disabling()
+        self._finish_ending()
 
     def disable(self, option: str) -> None:
         """`requeue`, `terminate` or `wait` for what runs, and start nothing more."""
@@ -269,6 +289,7 @@ class Job(Tracked):
         def go_on() -> None:
             if self.state == state:
                 self.enter(following)
+                self.task_ended()
                 self._kick()
 
         seconds = self.account.settings.operation_seconds
@@ -347,6 +368,7 @@ class Job(Tracked):
         self._over()
 
     def _forget(self) -> None:
+        self.note_counts()
         self.account.forget_job(self)
         self._over()
 

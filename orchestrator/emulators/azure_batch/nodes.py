@@ -27,6 +27,7 @@ from .timefmt import Micros, iso
 if TYPE_CHECKING:
     from .attempts import Attempt
     from .pools import Pool
+    from .task import Task
 
 AGENT_VERSION = "1.13.14"
 _RECENT_TASKS = 10
@@ -278,12 +279,16 @@ class Node:
             self._when_empty = then
             return
         tasks = self.pool.account.tasks
-        for attempt in list(self.attempts):
+        for task in self._running_tasks():
             if option == "terminate":
-                tasks.end(attempt.task)
+                tasks.end(task)
             else:
-                tasks.requeue(attempt.task, by_user=True)
+                tasks.requeue(task, by_user=True)
         then()
+
+    def _running_tasks(self) -> list[Task]:
+        """Without those whose attempt was given up, and is only still dying here."""
+        return [attempt.task for attempt in self.attempts if attempt.task.attempt is attempt]
 
     def reboot(self, option: str, *, reimage: bool) -> None:
         """Restart; with `reimage` on an empty disk."""
@@ -359,8 +364,8 @@ class Node:
         self._stop_starting()
         self._when_empty = None
         self.enter(state)
-        for attempt in list(self.attempts):
-            self.pool.account.tasks.requeue(attempt.task, by_user=False)
+        for task in self._running_tasks():
+            self.pool.account.tasks.requeue(task, by_user=False)
         for job in self.pool.account.jobs.values():
             job.node_restarted(self, reimaged=True)
         self._clear(wipe=True)
@@ -377,8 +382,8 @@ class Node:
     def _leave_now(self) -> None:
         self._stop_starting()
         self.enter("leavingpool")
-        for attempt in list(self.attempts):
-            self.pool.account.tasks.requeue(attempt.task, by_user=True)
+        for task in self._running_tasks():
+            self.pool.account.tasks.requeue(task, by_user=True)
         for job in self.pool.account.jobs.values():
             job.node_gone(self)
         self._after(self.pool.account.settings.operation_seconds, self._gone)

@@ -134,7 +134,8 @@ class Pool(Tracked):
         active = running = succeeded = failed = 0
         for job in self.account.jobs_on(self):
             counts = job.index.counts
-            active += counts.ready_instances
+            if job.state == "active":  # No other starts a task, so none of its tasks is ready.
+                active += counts.ready_instances
             running += counts.running
             succeeded += counts.succeeded
             failed += counts.failed

@@ -21,8 +21,7 @@ class Counts:
     """How many tasks are in which state; the slots beside them.
 
     Args:
-        waiting: active ones whose dependencies are not satisfied.
-        waiting_instances, extra_instances: see `ready_instances`.
+        ready_instances: active ones whose dependencies are satisfied; a multi-instance task once an instance.
     """
 
     active: int = 0

@@ -40,7 +40,7 @@ class Tasks:
         check_task(job, spec)
         if job.index.get(spec["id"]) is not None:
             raise BatchFault("TaskExists")
-        self._note(job)
+        job.note_counts()
         task = Task(job, spec, manages=manages)
         if "dependsOn" in spec:
             task.unmet = job.dependencies.add(task)
@@ -53,9 +53,10 @@ class Tasks:
     def delete(self, task: Task) -> None:
         """Take a task out of its job; what runs of it is killed."""
         job = task.job
-        self._note(job)
+        job.note_counts()
         attempt = self._drop_attempt(task)
         job.index.remove(task)
+        job.dependencies.withdraw(task.id)
         if attempt is not None:
             attempt.abandon()
         self._account.remove_task_files(task)
@@ -66,7 +67,7 @@ class Tasks:
     def assign(self, task: Task, nodes: list[Node]) -> None:
         """Begin an attempt at a queued task."""
         job = task.job
-        self._note(job)
+        job.note_counts()
         job.index.leaving_state(task)
         now = task.clock.now()
         task.node = nodes[0]
@@ -91,14 +92,14 @@ class Tasks:
     def finish(self, task: Task, ending: Ending) -> None:
         """Its attempt ended by itself: try again, or complete it."""
         limit = task.max_retries
-        if ending.retryable and (limit < 0 or task.retry_count < limit) and task.job.state == "active":
+        if ending.retryable and (limit < 0 or task.retry_count < limit):
             self._retry(task)
         else:
             self._complete(task, ending)
 
     def _retry(self, task: Task) -> None:
         job = task.job
-        self._note(job)
+        job.note_counts()
         job.index.leaving_state(task)
         task.attempt = None
         task.retry_count += 1
@@ -107,11 +108,12 @@ class Tasks:
         task.enter("active")
         job.index.entered_state(task)
         job.queue.push(task, first=True)
+        job.task_stopped()
         self._kick(job)
 
     def _complete(self, task: Task, ending: Ending) -> None:
         job = task.job
-        self._note(job)
+        job.note_counts()
         job.index.leaving_state(task)
         task.attempt = None
         task.exit_code = ending.exit_code
@@ -145,6 +147,8 @@ class Tasks:
 
     def end(self, task: Task) -> None:
         """Complete a task that was not completed, as ended by the user."""
+        if task.state == "completed":
+            return  # The end of another has ended the job, and so this one.
         attempt = self._drop_attempt(task)
         self._complete(task, Ending(failure=ended_by_user()))
         if attempt is not None:
@@ -159,7 +163,7 @@ class Tasks:
         if task.state not in ("preparing", "running"):
             return
         job = task.job
-        self._note(job)
+        job.note_counts()
         attempt = self._drop_attempt(task)
         job.index.leaving_state(task)
         if by_user:
@@ -172,6 +176,7 @@ class Tasks:
         if attempt is not None:
             attempt.abandon()
         job.queue.push(task, first=True)
+        job.task_stopped()
         self._kick(job)
 
     def reactivate(self, task: Task) -> None:
@@ -185,7 +190,8 @@ class Tasks:
         if task.failure is None:
             raise BatchFault("TaskSucceeded")
         job = task.job
-        self._note(job)
+        job.note_counts()
+        job.dependencies.withdraw(task.id)
         job.index.leaving_state(task)
         task.exit_code = task.failure = task.end = task.start = task.container_info = None
         task.node = task.node_info = None
@@ -199,12 +205,6 @@ class Tasks:
     def _drop_attempt(self, task: Task) -> Attempt | None:
         attempt, task.attempt = task.attempt, None
         return attempt
-
-    def _note(self, job: Job) -> None:
-        """The pool's counts are about to change."""
-        pool = job.pool
-        if pool is not None:
-            pool.metrics.note(job.clock.now())
 
     def _kick(self, job: Job) -> None:
         pool = job.pool
@@ -249,14 +249,17 @@ def check_task(job: Job, spec: Json) -> None:
     instances = spec.get("multiInstanceSettings", {}).get("numberOfInstances", 1)
     if instances < 1:
         raise invalid_property("multiInstanceSettings.numberOfInstances", instances, "must be at least 1")
+    conditions = spec.get("exitConditions", {})
     if job.spec.get("onTaskFailure", "noaction") == "noaction":
-        _check_no_job_action(spec.get("exitConditions", {}))
+        _refuse_action(conditions, "jobAction", "is not allowed where onTaskFailure is noaction")
+    if not job.spec.get("usesTaskDependencies", False):
+        _refuse_action(conditions, "dependencyAction", "is not allowed where usesTaskDependencies is false")
 
 
 def _check_dependencies(job: Job, wanted: Json) -> None:
     if not job.spec.get("usesTaskDependencies", False):
         raise BatchFault("TaskDependenciesNotSpecifiedOnJob")
-    if sum(len(task_id) for task_id in wanted.get("taskIds", [])) > MAX_STORED_LENGTH:
+    if sum(len(task_id) + 1 for task_id in wanted.get("taskIds", [])) > MAX_STORED_LENGTH:
         raise BatchFault("TaskDependencyListTooLong")
     for each in wanted.get("taskIdRanges", []):
         if not 0 <= each["start"] <= each["end"]:
@@ -265,15 +268,13 @@ def _check_dependencies(job: Job, wanted: Json) -> None:
             )
 
 
-def _check_no_job_action(conditions: Json) -> None:
+def _refuse_action(conditions: Json, action: str, reason: str) -> None:
     options = [mapping["exitOptions"] for mapping in conditions.get("exitCodes", [])]
     options += [mapping["exitOptions"] for mapping in conditions.get("exitCodeRanges", [])]
     options += [conditions.get(name, {}) for name in ("preProcessingError", "fileUploadError", "default")]
     for option in options:
-        if "jobAction" in option:
-            raise invalid_property(
-                "exitConditions.jobAction", option["jobAction"], "is not allowed where onTaskFailure is noaction"
-            )
+        if action in option:
+            raise invalid_property(f"exitConditions.{action}", option[action], reason)
 
 
 def check_constraints(constraints: Json) -> None:

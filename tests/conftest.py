@@ -22,6 +22,9 @@ from tests.environments import FOLDER, Environments
 # Where an image that was made once is kept for the next time.
 IMAGES = Path(tempfile.gettempdir()) / "orchestrate-images"
 
+# The test that is the first to need an environment waits until pip has made it.
+ENVIRONMENT_SECONDS = 1_800
+
 # What may be missing all the same: the long variants, and gigabytes of CUDA.
 MEANT = re.compile(
     r"the long variant|this provider's tasks end with the client|torch\S+ IS NOT TESTED HERE: pip finds only the build"
@@ -49,6 +52,9 @@ def simulation_runs(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "environments" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(ENVIRONMENT_SECONDS))
     if not config.getoption("--soak"):
         long = pytest.mark.skip(reason="the long variant: --soak runs it")
         for item in items:

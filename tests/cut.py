@@ -24,7 +24,7 @@ def stop(event, arguments, saved=[]):
     if due:
         os.mkdir(here("STOPPED"))
         time.sleep(600)
-if here("ORCHESTRATE_ATTEMPT") == "1" and "STOP_TRIAL" in os.environ and here("ORCHESTRATE_TRIAL") == here("STOP_TRIAL"):
+if here("ORCHESTRATE_ATTEMPT") == "1" and here("ORCHESTRATE_TRIAL") == here("STOP_TRIAL"):
     sys.addaudithook(stop)
 """
 
@@ -35,7 +35,7 @@ AT_ONCE = (
 
 
 def stopping(folder: Path, environ: Mapping[str, str], *, trial: int = 0, at: str = "") -> dict[str, str]:
-    """What to add to ``environ`` for a driver one of whose trials stops; STOPPED is the path that is there when it has."""
+    """What to add to ``environ`` for a driver one of whose trials stops; there is a folder STOPPED when it has."""
     hooks = folder / "hooks"
     hooks.mkdir()
     (hooks / "sitecustomize.py").write_text(_HOOK)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -26,12 +27,20 @@ TEMPLATES = Path(__file__).parents[1] / "job_templates"
 FOLDER = Path(__file__).parents[1] / ".emulators" / "environments"
 
 
+def environ() -> dict[str, str]:
+    """Our variables for programs that run in these environments."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
+    # What pip has not compiled, the first program that imports it does for all others.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Spark's seconds go into what makes programs of hours fast.
+    return kept | {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+
+
 def sweep(template: str, row: str = "") -> Spec:
     """A ready sweep, or one row of its matrix."""
     loaded = load_spec(TEMPLATES / f"{template}.yaml")
-    (found,) = (
-        spec for spec in loaded.specs if spec.name == (f"{loaded.spec.name}-{row}" if row else loaded.spec.name)
-    )
+    name = f"{loaded.spec.name}-{row}" if row else loaded.spec.name
+    (found,) = (spec for spec in loaded.specs if spec.name == name)
     return found
 
 
@@ -49,6 +58,8 @@ class Environments:
         texts = gathered(sweep(template, row).workload, TEMPLATES)
         if texts is None:
             return None
+        if "pyspark" in texts["packages"] and not (shutil.which("java") or "JAVA_HOME" in os.environ):
+            pytest.skip("SPARK IS NOT TESTED HERE: there is no Java (apt-get install default-jre-headless)")
         folder, missing = self._made(tuple(texts.items()))
         if missing:
             pytest.skip(missing)

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from itertools import combinations, permutations
 from pathlib import Path
@@ -19,13 +18,12 @@ import pytest
 import yaml
 
 from orchestrator.cli.main import main
-from orchestrator.engine.record import Record, TrialRow
+from orchestrator.engine.record import TrialRow
 from orchestrator.search import make_stopper
 from orchestrator.spec import Spec
 from orchestrator.spec.parameters import KINDS
 from orchestrator.spec.search_options import ALGORITHMS
 from orchestrator.spec.stopping import RULES
-from orchestrator.storage.layout import Home
 from tests.e2e.conftest import Shell, decisions, trials_of
 
 TEMPLATES = Path(__file__).parents[2] / "job_templates" / "search"
@@ -184,7 +182,6 @@ def test_every_ready_search_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-@pytest.mark.timeout(1_800)  # one of them needs torch, in an environment that is made the first time
 def test_a_ready_search_tries_what_it_says(shared_shell: Shell, shell_for: Callable[[str], Shell], name: str) -> None:
     (summary,) = shell_for(name).json("run", str(TEMPLATES / f"{name}.yaml"))
     assert summary["status"] == "succeeded"

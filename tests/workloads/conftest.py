@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.storage.layout import Home
 from tests.cut import stopping
-from tests.environments import Environments
+from tests.environments import Environments, environ
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 sys.path.insert(0, str(WORKLOADS))
@@ -87,14 +87,19 @@ def program_here(
 def program(tmp_path: Path) -> Callable[..., Ended]:
     """Run a program, by default in one folder a test; `in_` names another."""
 
-    def run(module: str, *arguments: object, in_: str = "work", env: dict[str, str] | None = None) -> Ended:
+    def run(
+        module: str,
+        *arguments: object,
+        in_: str = "work",
+        env: dict[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> Ended:
         folder = tmp_path / in_
         folder.mkdir(parents=True, exist_ok=True)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
         done = subprocess.run(
-            [sys.executable, "-m", module, *map(str, arguments)],
+            [python, "-m", module, *map(str, arguments)],
             cwd=folder,
-            env=clean | {"PYTHONPATH": str(WORKLOADS)} | (env or {}),
+            env=environ() | {"PYTHONPATH": str(WORKLOADS)} | (env or {}),
             capture_output=True,
             text=True,
             timeout=200,
@@ -116,10 +121,9 @@ class Shell:
     started: list[subprocess.Popen[str]]
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
         process = subprocess.Popen(
             [ORCHESTRATE, *arguments],
-            env=clean | {"ORCHESTRATE_HOME": str(self.folder / "home")} | env,
+            env=environ() | {"ORCHESTRATE_HOME": str(self.folder / "home")} | env,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=(self.folder / "stderr.txt").open("a"),

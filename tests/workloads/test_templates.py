@@ -15,7 +15,6 @@ import yaml
 from orchestrator.engine import session
 from orchestrator.spec import load as load_spec
 from orchestrator.storage.layout import Home
-
 from tests.environments import TEMPLATES, Environments
 
 from .conftest import Shell
@@ -35,7 +34,6 @@ class Case:
     values: tuple[str, ...] = ()
     # The file at which a program without checkpoints is cut; it then begins again.
     stop_at: str = ""
-    java: bool = False
 
     def __str__(self) -> str:
         return f"{self.template}-{self.row}" if self.row else self.template
@@ -60,7 +58,7 @@ CASES = (
     Case("from_scratch", "sklearn"),
     Case("generate", "tensorflow"),
     Case("glyphs", "tensorflow"),
-    Case("inspections", "pyspark", stop_at="model.json", java=True),
+    Case("inspections", "pyspark", stop_at="model.json"),
     Case("notebook", "papermill", values=("parameters.epochs=2",)),
     Case("scoring", "sklearn", change=("--shards 4", "--shards 1")),  # checkpoints after 20 files and 40
     Case("text", "tensorflow"),
@@ -131,12 +129,9 @@ def test_a_template_plans_as_it_is_on_every_provider(name: str, provider: str, t
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.timeout(1_800)  # the first time its environment is made
 def test_a_template_runs_and_goes_on_where_it_was_cut_with_equal_results(
     case: Case, shell: Shell, environments: Environments, pytestconfig: pytest.Config
 ) -> None:
-    if case.java and not (shutil.which("java") or "JAVA_HOME" in os.environ):
-        pytest.skip("SPARK IS NOT TESTED HERE: there is no Java (apt-get install default-jre-headless)")
     install = pytestconfig.getoption("--soak") or find_spec(case.package) is None
     if install:
         environments.of(case.template, case.row)

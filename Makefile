@@ -63,17 +63,18 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	  echo "make: npm is missing, so the tests against Azure's storage will be skipped: apt-get install npm" >&2; \
 	fi
 
-# A Docker engine, which the tests start themselves, what makes their base image, and a registry to push to.
+# A Docker engine, which the tests start themselves, what makes their base image, a registry to push to, and Spark's Java.
 .emulators/.engine:
 	@mkdir -p .emulators
 	@PATH="$$PATH:/usr/sbin:/sbin"; wanted=""; \
 	{ [ -n "$$DOCKER_HOST" ] || [ -S /var/run/docker.sock ] || command -v dockerd >/dev/null; } || wanted="$$wanted docker.io"; \
 	command -v debootstrap >/dev/null || wanted="$$wanted debootstrap"; \
 	command -v docker-registry >/dev/null || wanted="$$wanted docker-registry"; \
+	{ [ -n "$$JAVA_HOME" ] || command -v java >/dev/null; } || wanted="$$wanted default-jre-headless"; \
 	if [ -z "$$wanted" ]; then touch $@; exit; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing$$wanted"; \
 	  { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install --yes --quiet=2 --no-install-recommends $$wanted >/dev/null; } && touch $@ && exit; \
 	fi; \
-	echo "make: THE TESTS WITH CONTAINERS WILL BE SKIPPED, ALL OR IN PART: apt-get install$$wanted" >&2
+	echo "make: THE TESTS WITH CONTAINERS AND SPARK WILL BE SKIPPED, ALL OR IN PART: apt-get install$$wanted" >&2

@@ -10,14 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from copy import copy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from orchestrator.engine.record import Record, TrialRow
 from orchestrator.results.read import Overview, overview
 from orchestrator.storage.layout import Home
+from tests.environments import Environments
 
 # Every process that a test starts inherits this variable, so that none can hide.
 TOKEN = "E2E_TOKEN"
@@ -44,6 +49,16 @@ class Shell:
         # What is installed for the tests is what `python` means to a program.
         self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
+    def beside(self, environment: Path) -> Shell:
+        """The same, whose orchestrate has the packages of an environment as if they were installed beside it."""
+        (packages,) = environment.glob("lib/python*/site-packages")
+        other = copy(self)
+        other.env = {
+            **self.env,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(packages), self.env.get("PYTHONPATH")])),
+        }
+        return other
+
     def spec(self, name: str = "sweep.yaml", **keys: Any) -> str:
         """A spec as JSON, which is YAML; returns its path."""
         path = self.folder / name
@@ -64,9 +79,9 @@ class Shell:
         )
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "env": self.env}
         return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *arguments], cwd=self.folder, env=self.env, text=True, **given
+            [sys.executable, "-m", "orchestrator", *arguments], cwd=self.folder, text=True, **given | options
         )
 
     def __call__(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -134,6 +149,19 @@ class Shell:
         self.wait_until(lambda: not self.processes(), seconds)
 
 
+def trials_of(shell: Shell, run: str) -> list[TrialRow]:
+    with closing(Record.open(Home(shell.home).record(run))) as record:
+        return list(record.trials())
+
+
+def decisions(shell: Shell, run: str) -> list[tuple[Any, ...]]:
+    """What was asked for and how each trial was judged; the last value of one that was given up is chance."""
+    return [
+        (row.trial, row.parent, row.params, row.state, row.reason if row.state == "pruned" else row.metrics)
+        for row in trials_of(shell, run)
+    ]
+
+
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
@@ -146,3 +174,17 @@ def shared_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = Shell(tmp_path_factory.mktemp("shared"))
     yield shell
     shell.kill_all()
+
+
+@pytest.fixture
+def shell_for(shared_shell: Shell, environments: Environments) -> Callable[[str], Shell]:
+    """The shared one, with what a ready search asks for beside what is installed for the tests."""
+
+    def having(name: str) -> Shell:
+        if name != "gp" or find_spec("torch") is not None:
+            return shared_shell
+        torch = environments.of("cifar10", "pytorch")
+        assert torch is not None
+        return shared_shell.beside(torch)
+
+    return having

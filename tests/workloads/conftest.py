@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.storage.layout import Home
+from tests.cut import stopping
+from tests.environments import Environments, environ
+
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 sys.path.insert(0, str(WORKLOADS))
 
@@ -83,14 +87,19 @@ def program_here(
 def program(tmp_path: Path) -> Callable[..., Ended]:
     """Run a program, by default in one folder a test; `in_` names another."""
 
-    def run(module: str, *arguments: object, in_: str = "work", env: dict[str, str] | None = None) -> Ended:
+    def run(
+        module: str,
+        *arguments: object,
+        in_: str = "work",
+        env: dict[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> Ended:
         folder = tmp_path / in_
         folder.mkdir(parents=True, exist_ok=True)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
         done = subprocess.run(
-            [sys.executable, "-m", module, *map(str, arguments)],
+            [python, "-m", module, *map(str, arguments)],
             cwd=folder,
-            env=clean | {"PYTHONPATH": str(WORKLOADS)} | (env or {}),
+            env=environ() | {"PYTHONPATH": str(WORKLOADS)} | (env or {}),
             capture_output=True,
             text=True,
             timeout=200,
@@ -102,24 +111,6 @@ def program(tmp_path: Path) -> Callable[..., Ended]:
 
 ORCHESTRATE = Path(sys.executable).with_name("orchestrate")
 
-# A trial is cut at a place that repeats: this hook in its Python stops the first attempt for ever where it is about to
-# save its second checkpoint or to write the file that STOP_AT names.
-STOP = """
-import os, pathlib, sys, time
-FILE = os.environ.get("STOP_AT") or "/no file"
-def stop(event, arguments):
-    if event == "os.rename":
-        target = pathlib.Path(os.fsdecode(arguments[1]))
-        due = target.name.startswith("epoch-") and any(target.parent.glob("epoch-*"))
-    else:
-        due = event == "open" and arguments[1] and "w" in arguments[1] and str(arguments[0]).endswith(FILE)
-    if due:
-        os.mkdir(os.environ["STOPPED"])
-        time.sleep(600)
-if os.environ.get("ORCHESTRATE_ATTEMPT") == "1" and "STOPPED" in os.environ:
-    sys.addaudithook(stop)
-"""
-
 
 @dataclass
 class Shell:
@@ -130,10 +121,9 @@ class Shell:
     started: list[subprocess.Popen[str]]
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATE_")}
         process = subprocess.Popen(
             [ORCHESTRATE, *arguments],
-            env=clean | {"ORCHESTRATE_HOME": str(self.folder / "home")} | env,
+            env=environ() | {"ORCHESTRATE_HOME": str(self.folder / "home")} | env,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=(self.folder / "stderr.txt").open("a"),
@@ -152,14 +142,11 @@ class Shell:
         return [json.loads(line) for line in self.end(self.start(*arguments)).splitlines()]
 
     def cut(self, arguments: list[str], stop_at: str) -> str:
-        """Start a run, kill its driver where the first attempt has come to `stop_at`, and name the run."""
-        (self.folder / "stop").mkdir()
-        (self.folder / "stop" / "sitecustomize.py").write_text(STOP)
+        """Start a run, kill its driver where the trial has come to its second checkpoint or `stop_at`; name the run."""
         before = {run["run"] for run in self("status", "--json")}
-        stopped = self.folder / "stopped"
-        path = os.pathsep.join(filter(None, [str(self.folder / "stop"), os.environ.get("PYTHONPATH")]))
-        driver = self.start(*arguments, PYTHONPATH=path, STOP_AT=stop_at, STOPPED=str(stopped))
-        while not stopped.exists():
+        stop = stopping(self.folder, os.environ, at=stop_at)
+        driver = self.start(*arguments, **stop)
+        while not Path(stop["STOPPED"]).exists():
             assert driver.poll() is None, f"ended before it could be cut: {(self.folder / 'stderr.txt').read_text()}"
             time.sleep(0.05)
         driver.kill()
@@ -173,8 +160,11 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
-    made = Shell(tmp_path, 3_500 if request.config.getoption("--soak") else 250, [])
+def shell(tmp_path: Path, environments: Environments) -> Iterator[Shell]:
+    made = Shell(tmp_path, 250, [])
+    kept = Home(tmp_path / "home").environments
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(environments.folder)  # what has been made once is found there
     yield made
     for process in made.started:
         if process.poll() is None:

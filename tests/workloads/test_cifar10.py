@@ -12,6 +12,10 @@ import pytest
 from cifar10 import data, network, processes
 from trial import BadInput
 
+from tests.environments import Environments
+
+from .test_frameworks import start
+
 RANDOM = np.random.default_rng(0)
 
 
@@ -144,14 +148,14 @@ def test_free_ports_differ() -> None:
     assert len(set(processes.free_ports(5))) == 5
 
 
-FRAMEWORKS = ["tensorflow", pytest.param("pytorch", marks=pytest.mark.frameworks)]
+MODULES = {"tensorflow": "tensorflow", "pytorch": "torch"}
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_two_processes_take_the_steps_that_one_takes(framework: str, tmp_path: Path) -> None:
-    from .test_frameworks import interpreter, start
-
-    python = interpreter({"pytorch": "torch"}.get(framework, framework))
+@pytest.mark.parametrize("framework", MODULES)
+def test_two_processes_take_the_steps_that_one_takes(
+    framework: str, tmp_path: Path, environments: Environments
+) -> None:
+    python = environments.python("cifar10", framework, MODULES[framework])
     size = ("--smoke", "--width", 2)
     one = start(python, f"cifar10.train_{framework}", tmp_path / "one", *size, "--epochs", 2)
     two = start(python, f"cifar10.train_{framework}", tmp_path / "two", *size, "--epochs", 2, "--processes", 2)
@@ -165,12 +169,10 @@ def test_two_processes_take_the_steps_that_one_takes(framework: str, tmp_path: P
             assert max(np.abs(first[name] - start_of_it[name]).max() for name in first.files) > 0.01
 
 
-@pytest.mark.frameworks
-def test_both_frameworks_take_the_same_steps(tmp_path: Path) -> None:
-    from .test_frameworks import interpreter, start
-
+def test_both_frameworks_take_the_same_steps(tmp_path: Path, environments: Environments) -> None:
+    pythons = {name: environments.python("cifar10", name, module) for name, module in MODULES.items()}
     losses = [
-        start(interpreter(package), f"cifar10.train_{name}", tmp_path / name, "--smoke", "--epochs", 1).metrics["loss"]
-        for name, package in (("tensorflow", "tensorflow"), ("pytorch", "torch"))
+        start(python, f"cifar10.train_{name}", tmp_path / name, "--smoke", "--epochs", 1).metrics["loss"]
+        for name, python in pythons.items()
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -1,30 +1,28 @@
-"""The same CNN in every framework: the same losses from the same numbers.
+"""The same CNN in every framework: the same losses from the same numbers, each in the environment of its row."""
 
-TensorFlow, Keras and scikit-learn are in the test environment. The others are looked for in the interpreters that the
-variable FRAMEWORK_PYTHONS names (paths, separated as in PATH), and skipped where none has them.
-"""
-
-import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from digits import network
 
+from tests.environments import Environments, environ, sweep
+
 from .conftest import WORKLOADS, Ended
 
-
-@cache
-def interpreter(*modules: str) -> str:
-    """An interpreter that has the modules; the test is skipped where there is none."""
-    check = f"from importlib.util import find_spec; raise SystemExit(not all(map(find_spec, {(*modules, 'numpy')})))"
-    for python in (sys.executable, *filter(None, os.environ.get("FRAMEWORK_PYTHONS", "").split(os.pathsep))):
-        if subprocess.run([python, "-c", check], capture_output=True, timeout=100).returncode == 0:
-            return python
-    pytest.skip(f"no interpreter here has {' and '.join(modules)}: name one in FRAMEWORK_PYTHONS")
+# What each row of the sweep imports.
+MODULES = {
+    "tensorflow": ("tensorflow",),
+    "keras-tensorflow": ("keras", "tensorflow"),
+    "keras-jax": ("keras", "jax"),
+    "keras-torch": ("keras", "torch"),
+    "pytorch": ("torch",),
+    "flax": ("flax",),
+    "mxnet": ("mxnet",),
+    "chainer": ("chainer",),
+}
 
 
 def run(python: str, module: str, folder: Path, *arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +30,7 @@ def run(python: str, module: str, folder: Path, *arguments: object, **env: str) 
     return subprocess.run(
         [python, "-m", module, *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(WORKLOADS), "OMP_NUM_THREADS": "1"} | env,
+        env=environ() | {"PYTHONPATH": str(WORKLOADS), "OMP_NUM_THREADS": "1"} | env,
         capture_output=True,
         text=True,
         timeout=200,
@@ -46,56 +44,30 @@ def start(python: str, module: str, folder: Path, *arguments: object, **env: str
     return Ended.of(folder, done)
 
 
-def train(python: str, framework: str, folder: Path, epochs: int, backend: str = "tensorflow") -> Ended:
-    return start(python, f"digits.train_{framework}", folder, "--epochs", epochs, KERAS_BACKEND=backend)
-
-
 class Whole:
-    """Two uninterrupted epochs in a framework, trained once for all tests."""
+    """Two uninterrupted epochs of a row, trained once for all tests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environments: Environments) -> None:
         self.folder = folder
+        self.environments = environments
         self.trained: dict[str, Ended] = {}
 
-    def __call__(self, framework: str, backend: str = "tensorflow") -> Ended:
-        name = f"{framework}-{backend}"
-        if name not in self.trained:
-            self.trained[name] = train(
-                interpreter(*needs(framework, backend)), framework, self.folder / name, 2, backend
-            )
-        return self.trained[name]
-
-
-def needs(framework: str, backend: str = "tensorflow") -> list[str]:
-    return ["keras", backend] if framework == "keras" else [{"pytorch": "torch"}.get(framework, framework)]
+    def __call__(self, row: str) -> Ended:
+        if row not in self.trained:
+            python = self.environments.python("frameworks", row, *MODULES[row])
+            program, env = f"digits.train_{row.partition('-')[0]}", sweep("frameworks", row).workload.env
+            self.trained[row] = start(python, program, self.folder / row, "--epochs", 2, **env)
+        return self.trained[row]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    return Whole(tmp_path_factory.mktemp("whole"))
+def whole(tmp_path_factory: pytest.TempPathFactory, environments: Environments) -> Whole:
+    return Whole(tmp_path_factory.mktemp("whole"), environments)
 
 
-@pytest.mark.parametrize(
-    ("framework", "backend"),
-    [
-        ("keras", "tensorflow"),
-        *(
-            pytest.param(*names, marks=pytest.mark.frameworks)
-            for names in (
-                ("keras", "jax"),
-                ("keras", "torch"),
-                ("pytorch", "tensorflow"),
-                ("flax", "tensorflow"),
-                ("mxnet", "tensorflow"),
-                ("chainer", "tensorflow"),
-            )
-        ),
-    ],
-)
-def test_every_framework_trains_the_network_that_plain_tensorflow_trains(
-    framework: str, backend: str, whole: Whole
-) -> None:
-    found, reference = whole(framework, backend), whole("tensorflow")
+@pytest.mark.parametrize("row", [row for row in MODULES if row != "tensorflow"])
+def test_every_framework_trains_the_network_that_plain_tensorflow_trains(row: str, whole: Whole) -> None:
+    found, reference = whole(row), whole("tensorflow")
     # Only the order of additions differs, and its effect grows over 74 steps.
     assert found.metrics["loss"] == pytest.approx(reference.metrics["loss"], rel=0.01)
     assert found.metrics["test_accuracy"] == pytest.approx(reference.metrics["test_accuracy"], abs=0.02)

@@ -9,7 +9,14 @@ from inspections import table
 from inspections.scores import metrics_of
 from trial import BadInput
 
-from .test_frameworks import interpreter, start
+from tests.environments import Environments
+
+from .test_frameworks import start
+
+
+@pytest.fixture
+def spark(environments: Environments) -> str:
+    return environments.python("inspections", "", "pyspark")
 
 
 def test_drawn_inspections_are_in_the_citys_columns_and_repeat(tmp_path: Path) -> None:
@@ -54,9 +61,7 @@ CITY = (
 )
 
 
-@pytest.mark.frameworks
-def test_the_citys_own_file_is_read_with_its_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
-    python = interpreter("pyspark")
+def test_the_citys_own_file_is_read_with_its_quotes_commas_and_line_breaks(tmp_path: Path, spark: str) -> None:
     lines = [CITY]
     for number in range(240):
         result, said = (
@@ -70,17 +75,15 @@ def test_the_citys_own_file_is_read_with_its_quotes_commas_and_line_breaks(tmp_p
             f'"1 W STATE ST, 2ND FL ",CHICAGO,IL,60601,10/21/2019,Canvass,{result},"{said}",41.8,-87.6,"(41.8, -87.6)"'
         )
     (tmp_path / "Food_Inspections.csv").write_text("\n".join(lines) + "\n")
-    done = start(python, "inspections.train", tmp_path / "run", "--data", tmp_path / "Food_Inspections.csv")
+    done = start(spark, "inspections.train", tmp_path / "run", "--data", tmp_path / "Food_Inspections.csv")
     counts = [int(count) for count in re.findall(r"(\d+) (?:train|val|test)\b", done.out.splitlines()[0])]
     assert (len(counts), sum(counts)) == (3, 180)
     assert done.card["metrics"]["test_recall"] == done.card["metrics"]["test_precision"] == 1
 
 
-@pytest.mark.frameworks
-def test_the_pipeline_finds_what_fails_and_repeats(tmp_path: Path) -> None:
-    python = interpreter("pyspark")
-    first = start(python, "inspections.train", tmp_path / "first", "--smoke", "--rows", 1_000)
-    again = start(python, "inspections.train", tmp_path / "again", "--smoke", "--rows", 1_000)
+def test_the_pipeline_finds_what_fails_and_repeats(tmp_path: Path, spark: str) -> None:
+    first = start(spark, "inspections.train", tmp_path / "first", "--smoke", "--rows", 1_000)
+    again = start(spark, "inspections.train", tmp_path / "again", "--smoke", "--rows", 1_000)
     assert first.card == again.card
     metrics = first.card["metrics"]
     assert metrics["test_accuracy"] > 0.7

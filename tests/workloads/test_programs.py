@@ -1,12 +1,15 @@
 """What every program promises: its arguments, and one sentence where its data is not there."""
 
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from .conftest import WORKLOADS
+from tests.environments import Environments, sweep
+
+from .conftest import WORKLOADS, Ended
 
 # Programs that train in epochs, and the package that each needs.
 EPOCHS = {
@@ -33,9 +36,29 @@ PROGRAMS = EPOCHS | OTHERS
 BESIDE = {"documents.consensus", "scoring.join"}
 
 
-def needed(module: str) -> None:
-    if find_spec(PROGRAMS[module]) is None:
-        pytest.skip(f"{module}: no {PROGRAMS[module]} here")
+# The sweeps of those whose package is not in the environment of the tests.
+SWEEPS = {
+    "cifar10.train_pytorch": ("cifar10", "pytorch"),
+    "inspections.train": ("inspections", ""),
+    **{f"digits.train_{name}": ("frameworks", name) for name in ("chainer", "flax", "mxnet", "pytorch")},
+}
+
+
+@pytest.fixture
+def run(
+    program_here: Callable[..., Ended], program: Callable[..., Ended], environments: Environments
+) -> Callable[..., Ended]:
+    """Run a program in this process, or in the environment of its sweep if this one lacks its package."""
+
+    def run(module: str, *arguments: object) -> Ended:
+        if find_spec(PROGRAMS[module]) is not None:
+            return program_here(module, *arguments)
+        python = environments.python(*SWEEPS[module], PROGRAMS[module])
+        # What old packages warn of on their import is not the program's.
+        env = {**sweep(*SWEEPS[module]).workload.env, "PYTHONWARNINGS": "ignore"}
+        return program(module, *arguments, python=python, env=env)
+
+    return run
 
 
 def test_every_program_is_named_here() -> None:
@@ -48,9 +71,8 @@ def test_every_program_is_named_here() -> None:
 
 
 @pytest.mark.parametrize("module", PROGRAMS)
-def test_every_program_has_the_arguments_of_all_programs(module: str, program_here) -> None:
-    needed(module)
-    told = program_here(module, "--help")
+def test_every_program_has_the_arguments_of_all_programs(module: str, run: Callable[..., Ended]) -> None:
+    told = run(module, "--help")
     assert told.code == 0
     wanted = {"--smoke", "--data"}
     wanted |= {"--epochs", "--checkpoint"} if module in EPOCHS else set()
@@ -86,10 +108,9 @@ def test_the_commands_of_a_readme_run_one_after_another_in_one_folder(
 
 
 @pytest.mark.parametrize("module", PROGRAMS)
-def test_data_that_is_not_there_is_told_in_one_sentence(module: str, program_here, tmp_path: Path) -> None:
-    needed(module)
+def test_data_that_is_not_there_is_told_in_one_sentence(module: str, run: Callable[..., Ended], tmp_path: Path) -> None:
     corpus = ["--corpus", "csv"] if module in ("text.train", "documents.train") else []
-    ended = program_here(module, "--data", tmp_path / "nowhere", *corpus)
+    ended = run(module, "--data", tmp_path / "nowhere", *corpus)
     assert ended.code == 2
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1

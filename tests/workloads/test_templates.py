@@ -15,15 +15,17 @@ import yaml
 from orchestrator.engine import session
 from orchestrator.spec import load as load_spec
 from orchestrator.storage.layout import Home
+from tests.environments import TEMPLATES, Environments
 
-from .conftest import WORKLOADS, Shell
-
-TEMPLATES = WORKLOADS.parent / "job_templates"
+from .conftest import Shell
 
 
 @dataclass(frozen=True)
 class Case:
-    """A sweep, or one row of its matrix, made small; `package` is what it needs in the environment of the tests."""
+    """A sweep, or one row of its matrix, made small.
+
+    It runs in the environment of the tests if that has `package`, else in the one of its own requirements.
+    """
 
     template: str
     package: str
@@ -32,8 +34,6 @@ class Case:
     values: tuple[str, ...] = ()
     # The file at which a program without checkpoints is cut; it then begins again.
     stop_at: str = ""
-    # Is run where --soak installs what it needs; left out otherwise, because another case runs the same program.
-    long: bool = False
 
     def __str__(self) -> str:
         return f"{self.template}-{self.row}" if self.row else self.template
@@ -47,7 +47,7 @@ CASES = (
     Case("documents", "sklearn", stop_at="model.json"),
     Case("forecast", "tensorflow"),
     Case("frameworks", "tensorflow", "tensorflow"),
-    Case("frameworks", "tensorflow", "keras-tensorflow", long=True),
+    Case("frameworks", "tensorflow", "keras-tensorflow"),
     Case("frameworks", "jax", "keras-jax"),
     Case("frameworks", "torch", "keras-torch"),
     Case("frameworks", "torch", "pytorch"),
@@ -129,15 +129,13 @@ def test_a_template_plans_as_it_is_on_every_provider(name: str, provider: str, t
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.timeout(3_600)
 def test_a_template_runs_and_goes_on_where_it_was_cut_with_equal_results(
-    case: Case, shell: Shell, pytestconfig: pytest.Config
+    case: Case, shell: Shell, environments: Environments, pytestconfig: pytest.Config
 ) -> None:
-    soak = pytestconfig.getoption("--soak")
-    here = find_spec(case.package) is not None
-    if not soak and (case.long or not here):
-        pytest.skip(f"{case}: " + ("--soak runs it" if here else f"no {case.package} here; --soak installs it"))
-    arguments = changed(case, shell.folder, install=soak)
+    install = pytestconfig.getoption("--soak") or find_spec(case.package) is None
+    if install:
+        environments.of(case.template, case.row)
+    arguments = changed(case, shell.folder, install=install)
     whole = shell.start(*arguments)
     run = shell.cut(arguments, case.stop_at)
     summary = json.loads(shell.end(whole))

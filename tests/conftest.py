@@ -28,7 +28,7 @@ ENVIRONMENT_SECONDS = 1_800
 # What may be missing all the same: the long variants, and gigabytes of CUDA.
 MEANT = re.compile(
     r"the long variant|this provider('s tasks end with the client| begins no task after another)"
-    r"|torch\S+ IS NOT TESTED HERE: pip finds only the build|the tests' own pip is older"
+    r"|torch\S+ IS NOT TESTED HERE: pip finds only the build|the tests' own pip is older|gp needs torch"
 )
 
 

@@ -97,14 +97,13 @@ def commands(readme: Path) -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("readme", sorted(WORKLOADS.glob("*/README.md")), ids=lambda path: path.parent.name)
 def test_the_commands_of_a_readme_run_one_after_another_in_one_folder(
-    readme: Path, program_here, request: pytest.FixtureRequest
+    readme: Path, run: Callable[..., Ended], request: pytest.FixtureRequest
 ) -> None:
     for module, arguments in commands(readme):
-        if find_spec(PROGRAMS[module]) is not None:
-            if PROGRAMS[module] == "tensorflow":
-                request.getfixturevalue("keras")
-            done = program_here(module, *arguments, "--smoke")
-            assert done.code == 0, f"{module} {arguments}: {done.err}"
+        if PROGRAMS[module] == "tensorflow":
+            request.getfixturevalue("keras")
+        done = run(module, *arguments, "--smoke")
+        assert done.code == 0, f"{module} {arguments}: {done.err}"
 
 
 @pytest.mark.parametrize("module", PROGRAMS)

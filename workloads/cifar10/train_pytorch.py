@@ -80,6 +80,9 @@ def work(rank: int, count: int, chosen: argparse.Namespace, meeting: str) -> Non
         distributed.init_process_group(backend, init_method=Path(meeting).as_uri(), rank=rank, world_size=count)
     run_program(lambda: train(rank, count, chosen, PyTorch))
     if count > 1:
+        # The first process still judges and saves the model. One that ended meanwhile was seen to abort at its exit,
+        # in one training out of ten.
+        distributed.barrier()
         distributed.destroy_process_group()
 
 

@@ -24,6 +24,11 @@ TIMEOUT_MARGIN = 60.0
 STOP_MARGIN = 30.0
 
 
+def stage_before(trial: int, stages: int) -> int | None:
+    """The trial that must have ended well before this one may begin, where each point has so many stages."""
+    return trial - 1 if trial % stages else None
+
+
 class TrialState(StrEnum):
     """A trial that is not in a terminal state when its run has ended counts as cancelled; a resume takes it up."""
 
@@ -86,7 +91,7 @@ class Rules:
 
     def before(self, trial: int) -> int | None:
         """The trial that must have ended well before this one may begin."""
-        return trial - 1 if trial % self.stages else None
+        return stage_before(trial, self.stages)
 
     def after(self, trial: int) -> int | None:
         """The trial that this one must have ended well for."""
@@ -554,7 +559,7 @@ class Machine:
         self._let_wait(self.rules.after(trial))
 
     def _let_wait(self, trial: int | None) -> None:
-        """Nothing but its time and the window keeps this trial from being submitted, unless a stage before it does."""
+        """A live trial that is nowhere waits for its time and for room, unless it waits for the stage before it."""
         live = None if trial is None else self.state.live.get(trial)
         if trial is not None and live is not None and not live.in_flight and self._may_begin(trial):
             self._waiting.add(trial)
@@ -623,7 +628,7 @@ class Machine:
         return launched
 
     def _may_begin(self, trial: int) -> bool:
-        """Whether the stage before this trial keeps it from being submitted.  It is live until it has ended."""
+        """Whether no stage before this trial keeps it from being submitted.  One is live until it has ended."""
         before = self.rules.before(trial)
         live = None if before is None else self.state.live.get(before)
         return live is None or (self.rules.ordered and live.in_flight)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.machine import RunStatus
+from orchestrator.engine.machine import RunStatus, stage_before
 from orchestrator.engine.plan import Plan, make_plan, secret_values
 from orchestrator.engine.record import Record, TrialRow
 from orchestrator.engine.session import new_id
@@ -68,7 +68,8 @@ def _row(record: Record, run: str, trial: int, stages: int) -> TrialRow:
     row = record.trial(trial)
     if row is None:
         raise UsageError(f"{run} has no trial {trial}.", remedy=f"`orchestrate results {run}` lists them.")
-    parent = trial - 1 if trial % stages else row.parent
+    before = stage_before(trial, stages)
+    parent = row.parent if before is None else before
     if parent is not None:
         raise UsageError(
             f"Trial {trial} of {run} went on from the checkpoint of trial {parent} and is nothing without it."

@@ -25,7 +25,7 @@ from orchestrator.engine.clock import SystemClock
 from orchestrator.engine.driver import Driver, Observer, task_name
 from orchestrator.engine.job import job_document
 from orchestrator.engine.lock import hold, holder
-from orchestrator.engine.machine import RunStatus
+from orchestrator.engine.machine import RunStatus, stage_before
 from orchestrator.engine.plan import Plan, make_plan, pool_request, rules, secret_values
 from orchestrator.engine.record import Record
 from orchestrator.engine.requirements import gathered
@@ -86,8 +86,8 @@ def requests(plan: Plan, home: Home) -> Iterator[Call]:
 def _first_attempts(plan: Plan) -> Iterator[Task]:
     trial = 0
     while not plan.search.adaptive and (params := plan.search.ask(trial)) is not None:
-        before = trial - 1 if trial % plan.spec.stages else None
-        after = task_name(trial - 1, 1) if before is not None and plan.capabilities.dependencies else None
+        before = stage_before(trial, plan.spec.stages)
+        after = task_name(before, 1) if before is not None and plan.capabilities.dependencies else None
         yield Task(task_name(trial, 1), trial, 1, params, before, after)
         trial += 1
 

@@ -204,26 +204,27 @@ def _population(spec: Spec) -> Iterator[Finding]:
 
 def _stages(spec: Spec, learns: bool) -> Iterator[Finding]:
     numbered = {name: kind for name, kind in spec.parameters.items() if isinstance(kind, Numbered)}
-    for name in [name for name, kind in numbered.items() if isinstance(kind, Stages)][:1]:
-        path: Path = ("parameters", name)
-        for other in [other for other in numbered if other != name]:
-            again = isinstance(numbered[other], Repeat)
-            hint = f"search over it: {other}: [0, 1, 2]" if again else f"let it be fixed, with when: {{{name}: ...}}"
-            message = f"cannot stand beside the stages of '{name}'"
-            yield Finding(("parameters", other), message, hint, on_key=True)
-        if learns:
-            message = f"cannot be trained by {spec.algorithm}, which asks for what it has learnt from single trials"
-            yield Finding(path, message, "use grid, random or another search that does not learn", on_key=True)
-        if spec.search.early_stopping is not None:
-            message = "would compare trials of different stages"
-            yield Finding(("search", "early_stopping"), message, "remove it, or the stages", on_key=True)
-        if spec.search.trials is not None and spec.search.trials % spec.stages:
-            fewer = spec.search.trials // spec.stages * spec.stages
-            message = f"would leave a point without all its {spec.stages} stages"
-            yield Finding(("search", "trials"), message, f"write {fewer or spec.stages}")
-        if spec.workload.checkpoint is None and spec.stages > 1:
-            message = "hand nothing on: there is no workload.checkpoint"
-            yield Finding(path, message, "add checkpoint: FOLDER to the workload", "warning", on_key=True)
+    name = next((name for name, kind in numbered.items() if isinstance(kind, Stages)), None)
+    if name is None:
+        return
+    path: Path = ("parameters", name)
+    for other in [other for other in numbered if other != name]:
+        again = isinstance(numbered[other], Repeat)
+        hint = f"search over it: {other}: [0, 1, 2]" if again else f"let it be fixed, with when: {{{name}: ...}}"
+        yield Finding(("parameters", other), f"cannot stand beside the stages of '{name}'", hint, on_key=True)
+    if learns:
+        message = f"cannot be trained by {spec.algorithm}, which asks for what it has learnt from single trials"
+        yield Finding(path, message, "use grid, random or another search that does not learn", on_key=True)
+    if spec.search.early_stopping is not None:
+        message = "would compare trials of different stages"
+        yield Finding(("search", "early_stopping"), message, "remove it, or the stages", on_key=True)
+    if spec.search.trials is not None and spec.search.trials % spec.stages:
+        fewer = spec.search.trials // spec.stages * spec.stages
+        message = f"would leave a point without all its {spec.stages} stages"
+        yield Finding(("search", "trials"), message, f"write {fewer or spec.stages}")
+    if spec.workload.checkpoint is None and spec.stages > 1:
+        message = "hand nothing on: there is no workload.checkpoint"
+        yield Finding(path, message, "add checkpoint: FOLDER to the workload", "warning", on_key=True)
 
 
 def _metrics(search: Search, adaptive: bool) -> Iterator[Finding]:

@@ -31,6 +31,12 @@ import time
 import urllib.parse
 from collections.abc import Callable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Order = dict[str, Any]
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 # Looks for containers at the end: at most, and in a row that must have found none; seconds between two.
@@ -108,7 +114,7 @@ class Agent:
     def _tell(self, **event: object) -> None:
         self._outgoing += json.dumps(event).encode() + b"\n"
 
-    def _obey(self, order: dict) -> None:  # type: ignore[type-arg]
+    def _obey(self, order: Order) -> None:
         if order["op"] == "run":
             self._run(order)
         elif order["op"] == "kill":
@@ -116,7 +122,7 @@ class Agent:
         elif order["op"] == "docker":
             self._docker = order["socket"]
 
-    def _run(self, order: dict) -> None:  # type: ignore[type-arg]
+    def _run(self, order: Order) -> None:
         try:
             pid, reader = self._fork(order)
         except OSError as full:  # The machine has no more room: the other tasks go on.
@@ -135,7 +141,7 @@ class Agent:
             self._keep.add(pid)
         self._tell(event="started", id=order["id"], pid=pid)
 
-    def _fork(self, order: dict) -> tuple[int, int]:  # type: ignore[type-arg]
+    def _fork(self, order: Order) -> tuple[int, int]:
         """A child that is becoming the task's program, and the pipe on which it says why it cannot."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
@@ -150,11 +156,11 @@ class Agent:
         os.close(writer)
         return pid, reader
 
-    def _tell_failure(self, order: dict, number: int | None, reason: str) -> None:  # type: ignore[type-arg]
+    def _tell_failure(self, order: Order, number: int | None, reason: str) -> None:
         missing = number in (errno.ENOENT, errno.ENOTDIR)
         self._tell(event="failed", id=order["id"], missing=missing, reason=reason)
 
-    def _become(self, order: dict, writer: int, parent: int) -> None:  # type: ignore[type-arg]
+    def _become(self, order: Order, writer: int, parent: int) -> None:
         """In the child: turn into the task's program; never return."""
         try:
             os.setsid()
@@ -210,7 +216,7 @@ class Agent:
         except (ProcessLookupError, PermissionError):
             return
 
-    def _kill(self, order: dict) -> None:  # type: ignore[type-arg]
+    def _kill(self, order: Order) -> None:
         pid = self._pids.get(order["id"])
         if pid is not None:
             self._signal_group(pid, order["signal"])

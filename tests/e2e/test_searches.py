@@ -197,6 +197,52 @@ def test_a_ready_search_tries_what_it_says(shared_shell: Shell, shell_for: Calla
     EXPECTED[name]([row for row in shared_shell.json("results", summary["run"]) if row["state"] != "cancelled"])
 
 
+def test_a_stage_that_failed_is_told_apart_from_those_that_were_not_begun_after_it(shared_shell: Shell) -> None:
+    spec = shared_shell.spec(
+        workload={"command": "echo {part}; test {part} != b || exit 3", "checkpoint": "ck"},
+        parameters={"part": {"stages": ["a", "b", "c"]}},
+    )
+    assert "3 (grid, in 3 stages), 1 at a time" in shared_shell("plan", spec).stdout
+    shown = shared_shell("plan", spec, "--provider", "azure", "--requests", "--json").stdout.splitlines()
+    (tasks,) = (call["body"]["value"] for call in map(json.loads, shown) if "collection" in call["operation"])
+    assert [task.get("dependsOn") for task in tasks] == [
+        None, {"taskIds": ["t000000-a1"]}, {"taskIds": ["t000001-a1"]},
+    ]  # fmt: skip
+
+    ran = shared_shell("run", spec)
+    run = ran.stderr.split()[0]
+    assert ran.returncode == 1
+    rows = sorted(shared_shell.json("results", run), key=lambda row: row["trial"])
+    assert [(row["state"], row["attempts"]) for row in rows] == [("succeeded", 1), ("failed", 1), ("failed", 0)]
+    reason = "not begun: trial 1, an earlier stage, failed"
+    (told,) = (line for line in ran.stdout.splitlines() if line.startswith("  trial 2"))
+    assert told == f"  trial 2: {reason}"
+    assert "/000002/" not in ran.stdout, "there is no log to look into"
+    for command, words in (("logs", f"has written nothing: {reason}"), ("rerun", "checkpoint of trial 1")):
+        done = shared_shell(command, run, "2")
+        assert done.returncode == 2
+        assert words in done.stderr
+    assert "nothing is left to do" in shared_shell("resume", run).stderr
+
+
+def test_a_run_that_an_exit_code_has_stopped_goes_on_with_its_other_trials(shared_shell: Shell) -> None:
+    spec = shared_shell.spec(
+        workload={"command": "test {n} -ne 1 || exit 3"},
+        parameters={"n": {"range": [0, 4]}},
+        limits={"parallel": 1, "retries": 2, "exit_codes": {"3": "stop"}},
+    )
+    stopped = shared_shell("run", spec)
+    run = stopped.stderr.split()[0]
+    assert stopped.returncode == 1
+    assert "trial 1 ended with exit code 3, at which limits.exit_codes stops the run" in stopped.stderr
+    states = {row["trial"]: (row["state"], row["attempts"]) for row in shared_shell.json("results", run)}
+    assert states[1] == ("failed", 1)
+    assert states.get(3, ("cancelled", 0))[0] == "cancelled"
+    assert shared_shell("resume", run).returncode == 1
+    rows = sorted(shared_shell.json("results", run), key=lambda row: row["trial"])
+    assert [row["state"] for row in rows] == ["succeeded", "failed", "succeeded", "succeeded"]
+
+
 # What the ready searches leave out, each as small as it can be: parameters, search, further keys, and what is tried.
 ECHO = {"command": 'cat "$ORCHESTRATE_PARAMS"'}
 BOX: dict[str, Any] = {"x": {"uniform": [0, 1]}, "n": {"integer": [1, 4]}}

@@ -42,6 +42,13 @@ def test_the_body_is_what_the_sdk_knows(spot: bool) -> None:
     assert body["schedule"]["doNotRunAfter"].startswith("2026-12-")
 
 
+def test_a_job_s_manager_has_no_exit_conditions_which_the_service_does_not_know_of_it() -> None:
+    when = Recurrence(every=DAY, until=NOW + 30 * DAY)
+    body = request.schedule_body(wanted(stop_codes=(3,)), a_task(), when, site(), IMAGE)
+    assert "exitConditions" not in body["jobSpecification"]["jobManagerTask"]
+    assert differences(body, models.BatchJobScheduleCreateOptions) == []
+
+
 def test_each_night_a_pool_comes_the_task_runs_and_the_pool_goes(cloud: Cloud) -> None:
     run = "nightly"
     compute = cloud.connect(run)
